@@ -4,7 +4,9 @@ package main
 
 import (
 	_ "github.com/beevik/etree"
-	_ "github.com/failsafe-go/failsafe-go"
+	_ "github.com/failsafe-go/failsafe-go/retrypolicy"
+	_ "github.com/failsafe-go/failsafe-go/bulkhead"
+	_ "github.com/failsafe-go/failsafe-go/circuitbreaker"
 	_ "github.com/gofrs/flock"
 	_ "github.com/google/go-cmp/cmp"
 	_ "github.com/google/uuid"
@@ -18,6 +20,8 @@ import (
 	_ "go.uber.org/goleak"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/text/encoding/charmap"
+	_ "golang.org/x/text/encoding/simplifiedchinese"
+	_ "golang.org/x/text/unicode/norm"
 	_ "modernc.org/sqlite"
 	_ "pgregory.net/rapid"
 )

@@ -1,0 +1,102 @@
+package pds
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+)
+
+// Limit lets at most n questions be with the service at once. A question that gets no
+// place within wait ends as [NoSlot], which is not worth retrying: the sender's time is up.
+func Limit(next Tracer, n int, wait time.Duration) Tracer {
+	places := bulkhead.New[Result](uint(n))
+	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
+		if err := places.AcquirePermitWithMaxWait(ctx, wait); err != nil {
+			return Result{}, &Error{Class: NoSlot, Err: err}
+		}
+		defer places.ReleasePermit()
+		return next.Trace(ctx, req)
+	})
+}
+
+// Trip says when a breaker opens. The zero value is the contract's default.
+type Trip struct {
+	Failures     int           // technical ends in a row; default 5
+	Delay        time.Duration // until one question may try again; default 5 s
+	DeniedDelay  time.Duration // the same after refused credentials, which open it at once; default 60 s
+	StateChanged func(open bool)
+}
+
+func (t Trip) withDefaults() Trip {
+	if t.Failures == 0 {
+		t.Failures = 5
+	}
+	if t.Delay == 0 {
+		t.Delay = 5 * time.Second
+	}
+	if t.DeniedDelay == 0 {
+		t.DeniedDelay = time.Minute
+	}
+	return t
+}
+
+// Breaker stops asking a service that fails: after t.Failures technical ends in a row, or
+// one refusal of our credentials, questions end as [BreakerOpen] at once until the delay
+// is over. Negative answers are successes; our own limits and an unwritten question say
+// nothing about the service.
+func Breaker(next Tracer, t Trip) Tracer {
+	t = t.withDefaults()
+	normal, denied := t.breaker(uint(t.Failures), t.Delay), t.breaker(1, t.DeniedDelay)
+	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
+		if !denied.TryAcquirePermit() {
+			return Result{}, &Error{Class: BreakerOpen, Err: errors.New("credentials refused")}
+		}
+		if !normal.TryAcquirePermit() {
+			denied.RecordSuccess()
+			return Result{}, &Error{Class: BreakerOpen}
+		}
+		res, err := next.Trace(ctx, req)
+		record(normal, technical(err))
+		record(denied, ClassOf(err) == AccessDenied)
+		return res, err
+	})
+}
+
+func (t Trip) breaker(failures uint, delay time.Duration) circuitbreaker.CircuitBreaker[Result] {
+	b := circuitbreaker.NewBuilder[Result]().WithFailureThreshold(failures).WithDelay(delay)
+	if t.StateChanged != nil {
+		b = b.OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+			t.StateChanged(e.NewState == circuitbreaker.OpenState)
+		})
+	}
+	return b.Build()
+}
+
+func record(b circuitbreaker.CircuitBreaker[Result], failed bool) {
+	if failed {
+		b.RecordFailure()
+	} else {
+		b.RecordSuccess()
+	}
+}
+
+func technical(err error) bool {
+	switch ClassOf(err) {
+	case 0, NoSlot, Unrecorded, BreakerOpen:
+		return false
+	}
+	return true
+}
+
+// Observe calls done after every question with how long it took and how it ended.
+func Observe(next Tracer, done func(w Want, took time.Duration, res Result, err error)) Tracer {
+	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
+		start := time.Now()
+		res, err := next.Trace(ctx, req)
+		done(req.Want, time.Since(start), res, err)
+		return res, err
+	})
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"crypto/sha256"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Commit is one all-or-nothing addition to the journal. The first commit of an exchange
+// opens it, the one that holds its reply closes it, and one commit may do both.
+type Commit struct {
+	Exchange ID
+	Open     *Opening // in the first commit of an exchange
+	Entries  []Entry  // at least one, in order
+	Close    *Closing // if the last entry holds the exchange's reply
+}
+
+// Entry is one event to be: what happened, and the bodies that belong to it.
+type Entry struct {
+	Kind  Kind
+	Facts Facts
+	Parts []Part
+}
+
+// Opening is what an exchange can be searched by.
+type Opening struct {
+	Claim       *Claim // nil: the message is not compared with earlier ones
+	Application string // MSH-3
+	Facility    string // MSH-4
+	ControlID   string // MSH-10
+	Type        string // MSH-9
+	LocalID     string // the trust's own patient number
+	NHSNumber   string // as sent, ten digits
+}
+
+// Claim says which messages count as the same (spec/hl7v2.md 3.6): same sender, same
+// control id, same content but for MSH-7.
+type Claim struct {
+	Application string
+	Facility    string
+	ControlID   string
+	Digest      [sha256.Size]byte // SHA-256 of the message without MSH-7
+	Window      time.Duration     // an earlier claim older than this counts as none
+}
+
+// ClaimKey is the unique key of a claim. The control id leads because feeds count it up:
+// an index whose keys arrive in order stays cheap.
+type ClaimKey struct {
+	ControlID string
+	Sender    [16]byte
+	Body      [16]byte
+}
+
+// Key returns the claim's unique key.
+func (c Claim) Key() ClaimKey {
+	k := ClaimKey{ControlID: Text(c.ControlID)}
+	sender := sha256.Sum256([]byte(c.Application + "\x00" + c.Facility))
+	copy(k.Sender[:], sender[:])
+	copy(k.Body[:], c.Digest[:])
+	return k
+}
+
+// maxText bounds a search column: a B-tree entry has to fit a third of a page.
+const maxText = 200
+
+// Text makes s fit for a search column: valid UTF-8, no NUL, at most 200 bytes. What was
+// really said is in the bodies.
+func Text(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n == 1 {
+			s = s[:len(s)-1]
+		}
+	}
+	if strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+}
+
+// Closing says how an exchange ended. Its reply is the part of kind [Reply] in the
+// commit's last entry.
+type Closing struct {
+	Outcome   Outcome
+	NHSNumber string // as found, ten digits
+	// Forget gives the claim up: the same message, sent again, is a new one. For answers
+	// that say "could not be dealt with now".
+	Forget bool
+}
+
+// Receipt says what became of a commit that did not fail.
+type Receipt struct {
+	Status Status
+	First  ID // the exchange that the message belongs to when Status is not Kept
+}
+
+// Status is what became of a commit.
+type Status uint8
+
+// The statuses.
+const (
+	// Kept means that all of the commit is on disk.
+	Kept Status = iota
+	// Duplicate means that the message was claimed before, by the exchange First. Only an
+	// event of kind [Resent] was kept, under First.
+	Duplicate
+	// AlreadyClosed means that the exchange had a reply before this commit brought one.
+	// Everything but the reply was kept, and an event of kind [Resent] instead of it.
+	AlreadyClosed
+)
+
+// Exchange is a found exchange: how it was opened and, if it was, closed.
+type Exchange struct {
+	ID
+	At          time.Time
+	Application string
+	Facility    string
+	ControlID   string
+	Type        string
+	LocalID     string
+	NHSNumber   string
+	Outcome     Outcome // 0: unfinished
+	NHSFound    string
+	Chain       string // where its first event is
+	Seq         int64
+}

@@ -1,0 +1,21 @@
+// Package store is what must not be lost: the journal of every exchange, and the reading
+// of it.
+//
+// The journal is append-only. Each instance of the service writes one chain: events
+// numbered from 1 without a gap, each hashed over its predecessor, so that a changed,
+// missing or invented row shows. [Verify] walks a chain and says where it breaks; an
+// outsider needs nothing but SHA-256 (see [Event]).
+//
+// A [Journal] makes a [Commit] durable before it returns: many callers share one flush to
+// disk. Messages are recognised when they come again, by a unique index, and the caller is
+// told which exchange was first.
+//
+//	r, err := journal.Commit(ctx, store.Commit{
+//		Exchange: store.NewID(),
+//		Open:     &store.Opening{ControlID: "PAS0000451", Claim: claim, …},
+//		Entries:  []store.Entry{{Kind: store.Received, Facts: facts, Parts: []store.Part{{Kind: store.Frame, Data: frame}}}},
+//	})
+//
+// Packages store/postgres and store/sqlite implement [Store]; package store/storetest is
+// the suite that both pass.
+package store

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Errors a caller can test for.
+var (
+	// ErrUnavailable says that the commit did not happen as far as the caller may know: the
+	// store cannot be reached, is recovering, or is shutting down. Nothing positive may be said.
+	ErrUnavailable = errors.New("store: unavailable")
+	// ErrRejected says that the store refused this commit alone, because of what is in it.
+	// It was not kept and will not be if repeated.
+	ErrRejected = errors.New("store: commit rejected")
+	// ErrSchema says that the database's schema is not one this program knows.
+	ErrSchema = errors.New("store: unknown schema")
+	// ErrChainInUse says that another process is writing the chain.
+	ErrChainInUse = errors.New("store: chain in use")
+)
+
+// ID names an exchange: a UUIDv7, so that ids sort by the time they were made.
+type ID = uuid.UUID
+
+// NewID makes an ID.
+func NewID() ID { return uuid.Must(uuid.NewV7()) }
+
+// A Journal keeps what happened. It is safe for concurrent use.
+type Journal interface {
+	// Commit makes all of c durable, or nothing, and returns when it is on disk. It waits
+	// no longer than ctx; a commit whose caller has gone may still happen. Errors are
+	// [ErrUnavailable] and [ErrRejected], wrapped; neither holds any of c's content.
+	Commit(ctx context.Context, c Commit) (Receipt, error)
+	// Answer returns the reply that an exchange was closed with, byte for byte. ok is false
+	// while it has none.
+	Answer(ctx context.Context, exchange ID) (reply []byte, ok bool, err error)
+}
+
+// A Store is a Journal with its life and its readers.
+type Store interface {
+	Journal
+	Audit
+
+	// Start connects, checks the schema and takes the chain; it returns when the store
+	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.
+	// What waiting cannot mend is an error at once: a wrong password, a missing database,
+	// [ErrSchema], and [ErrChainInUse] once the chain was held for [Options.ChainWait].
+	// Afterwards the store mends itself whenever it can.
+	Start(ctx context.Context) error
+	// Ready says whether a commit would be tried now, and if not, why, in one sentence for
+	// an operator.
+	Ready() error
+	// Close finishes the commits in hand, gives the chain back and waits for everything the
+	// store runs.
+	Close() error
+}
+
+// Audit reads what the journal holds. Readers take no lock that a writer would wait for.
+type Audit interface {
+	// Heads returns the newest event's position of every chain, by name.
+	Heads(ctx context.Context) ([]Head, error)
+	// Events returns the events of one chain, in order, from q.From on; or those of one
+	// exchange, across chains, in the order they happened.
+	Events(ctx context.Context, q Query) iter.Seq2[Event, error]
+	// Parts returns the bodies that an event's digests point at; ok is false when they are
+	// no longer kept.
+	Parts(ctx context.Context, e Event) (parts []Part, ok bool, err error)
+	// Find returns the exchanges with a control id, newest first, at most limit.
+	Find(ctx context.Context, controlID string, limit int) ([]Exchange, error)
+}
+
+// Query selects events: by Chain and From, or by Exchange.
+type Query struct {
+	Chain    string
+	From     int64 // the first sequence number; 0 and 1 mean the chain's beginning
+	Exchange ID    // if not zero, the rest is ignored
+}
+
+// Options are what both stores need to know. Zero values mean the documented defaults.
+type Options struct {
+	Chain       string           // the chain this process writes; default "main"
+	ChainWait   time.Duration    // how long Start waits for a chain that is in use; default 15 s
+	ClaimWindow time.Duration    // claims older than this are purged; default 168 h
+	Now         func() time.Time // default time.Now
+	Log         *slog.Logger     // recovery, takeover, purging; never content. Default: discarded
+}
+
+// WithDefaults returns o with its zero values replaced.
+func (o Options) WithDefaults() Options {
+	if o.Chain == "" {
+		o.Chain = "main"
+	}
+	if o.ChainWait == 0 {
+		o.ChainWait = 15 * time.Second
+	}
+	if o.ClaimWindow == 0 {
+		o.ClaimWindow = 168 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
