@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,6 +15,36 @@ type Commit struct {
 	Open     *Opening // in the first commit of an exchange
 	Entries  []Entry  // at least one, in order
 	Close    *Closing // if the last entry holds the exchange's reply
+}
+
+// Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
+// kind or an outcome that is not one of the constants, or an opening, a closing or bodies
+// without an exchange that they could belong to.
+func (c Commit) Check() error {
+	if len(c.Entries) == 0 {
+		return fmt.Errorf("%w: no entries", ErrRejected)
+	}
+	homeless := c.Exchange == (ID{})
+	if homeless && (c.Open != nil || c.Close != nil) {
+		return fmt.Errorf("%w: no exchange to open or close", ErrRejected)
+	}
+	if c.Close != nil && outcomes[c.Close.Outcome] == "" {
+		return fmt.Errorf("%w: unknown outcome", ErrRejected)
+	}
+	for i, e := range c.Entries {
+		if kinds[e.Kind] == "" {
+			return fmt.Errorf("%w: entry %d: unknown kind", ErrRejected, i)
+		}
+		if homeless && len(e.Parts) > 0 {
+			return fmt.Errorf("%w: entry %d: body without an exchange", ErrRejected, i)
+		}
+		for _, p := range e.Parts {
+			if partKinds[p.Kind] == "" {
+				return fmt.Errorf("%w: entry %d: unknown kind of body", ErrRejected, i)
+			}
+		}
+	}
+	return nil
 }
 
 // Entry is one event to be: what happened, and the bodies that belong to it.
