@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 )
 
@@ -94,6 +95,9 @@ func checkParts(ctx context.Context, a Audit, e Event) (int64, error) {
 		return 0, err
 	}
 	parts, ok, err := a.Parts(ctx, e)
+	if errors.Is(err, ErrParts) {
+		return 0, &Break{e.Chain, e.Seq, "body damaged"}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("store: verify %s: body of %d: %w", e.Chain, e.Seq, err)
 	}
