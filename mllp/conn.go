@@ -1,0 +1,367 @@
+package mllp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+const (
+	crWait           = 250 * time.Millisecond // for the CR behind an FS
+	handshakeTimeout = 10 * time.Second
+	drainGap         = time.Second            // between two reads of a frame when shutting down
+	lingerTime       = 500 * time.Millisecond // for the peer to read an answer that closes the connection
+	frameGaps        = 10                     // times FrameTimeout is the longest a frame may take
+	keepFrame        = 64 << 10               // longest write buffer that is kept for reuse
+)
+
+// PanicError is what ErrorLog is given when a handler panicked. The text of the panic is left out unless it is the
+// runtime's own, as it may hold part of a message.
+type PanicError struct {
+	Stack []byte // of the goroutine, as printed by runtime/debug.Stack
+	text  string
+}
+
+// Error says that a handler panicked.
+func (e *PanicError) Error() string { return "mllp: handler panicked" + e.text }
+
+func newPanicError(v any) *PanicError {
+	e := &PanicError{Stack: debug.Stack()}
+	if err, ok := v.(runtime.Error); ok {
+		e.text = ": " + err.Error()
+	}
+	return e
+}
+
+// conn is one connection of a Server.
+type conn struct {
+	srv  *Server
+	raw  net.Conn
+	nc   net.Conn // raw, or TLS over it
+	peer netip.AddrPort
+	tls  *tls.ConnectionState
+	in   *Reader
+
+	heard        bool      // a byte has come
+	serial       uint64    // of the scanner's part that came at since
+	since        time.Time // first byte of the part in hand
+	armed        bool      // a read deadline is set
+	saidNoCR     bool
+	saidRelease2 bool // that the peer uses release 2
+
+	mu       sync.Mutex
+	draining bool
+	midFrame bool // as of the last deadline
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, raw: nc, nc: nc, peer: addrPort(nc.RemoteAddr())}
+	if s.TLSConfig != nil {
+		c.nc = tls.Server(nc, s.TLSConfig)
+	}
+	return c
+}
+
+// addrPort returns a as an AddrPort, or the zero value for what has none.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// keepAlive makes the system ask an idle peer every minute whether it is still there: load balancers forget a
+// connection that is silent for four.
+func keepAlive(nc net.Conn) {
+	if t, ok := nc.(*net.TCPConn); ok {
+		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
+	}
+}
+
+// serve handles the connection until it ends.
+func (c *conn) serve(ctx context.Context) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.log(newPanicError(v))
+		}
+	}()
+	c.srv.state(c.peer, StateOpen)
+	keepAlive(c.raw)
+	if !c.handshake(ctx) {
+		return
+	}
+	c.in = &Reader{src: c}
+	c.in.sc.init(c.srv.MaxFrame, c.srv.Count)
+	for {
+		ev, err := c.in.step()
+		if err != nil {
+			c.ended(ctx, err)
+			return
+		}
+		if !c.handle(ctx, ev) {
+			return
+		}
+	}
+}
+
+// handshake does the TLS handshake, if there is to be one.
+func (c *conn) handshake(ctx context.Context) bool {
+	tc, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	c.armHandshake()
+	switch err := tc.HandshakeContext(ctx); {
+	case errors.Is(err, io.EOF):
+		c.srv.count(EventProbe)
+		return false
+	case err != nil:
+		c.log(fmt.Errorf("mllp: tls handshake: %w", err))
+		return false
+	}
+	state := tc.ConnectionState()
+	c.tls = &state
+	return true
+}
+
+func (c *conn) armHandshake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return // the deadline is past already
+	}
+	c.armed = true
+	_ = c.nc.SetDeadline(time.Now().Add(handshakeTimeout)) // if it fails, so will the read
+}
+
+// Read reads from the peer for c.in, with the deadline that the scanner's state calls for.
+func (c *conn) Read(p []byte) (int, error) {
+	c.arm()
+	n, err := c.nc.Read(p)
+	c.heard = c.heard || n > 0
+	return n, err
+}
+
+// arm sets the read deadline. A whole frame in one read, on a connection that may idle, needs none.
+func (c *conn) arm() {
+	t := c.deadline()
+	if t.IsZero() && !c.armed {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.midFrame = c.in.sc.state.inFrame()
+	if c.draining {
+		// Shutdown may just have set a past deadline; overwriting it would leave this read blocked.
+		t = c.drainDeadline(t)
+	}
+	c.armed = !t.IsZero()
+	_ = c.nc.SetReadDeadline(t) // if it fails, so will the read
+}
+
+// deadline returns until when the next bytes may come.
+func (c *conn) deadline() time.Time {
+	sc := &c.in.sc
+	gap := cmp.Or(c.srv.FrameTimeout, 30*time.Second)
+	switch sc.state {
+	case stIdle:
+		if c.srv.IdleTimeout > 0 {
+			return time.Now().Add(c.srv.IdleTimeout)
+		}
+		return time.Time{}
+	case stFS:
+		return time.Now().Add(crWait)
+	}
+	now := time.Now()
+	if c.serial != sc.serial {
+		c.serial, c.since = sc.serial, now
+	}
+	if sc.state == stJunk {
+		return c.since.Add(gap)
+	}
+	return earlier(now.Add(gap), c.since.Add(frameGaps*gap))
+}
+
+// drain makes the connection end: at once if it waits for a frame.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	_ = c.nc.SetReadDeadline(c.drainDeadline(time.Time{})) // fails only on a connection that has ended
+}
+
+// drainDeadline returns the read deadline when shutting down. c.mu is held.
+func (c *conn) drainDeadline(t time.Time) time.Time {
+	switch end := time.Now().Add(drainGap); {
+	case !c.midFrame:
+		return time.Unix(1, 0)
+	case t.IsZero():
+		return end
+	default:
+		return earlier(t, end)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// handle deals with one event and reports whether the connection goes on.
+func (c *conn) handle(ctx context.Context, ev event) bool {
+	p := c.in.sc.take()
+	if p.noCR && !c.saidNoCR {
+		c.saidNoCR = true
+		c.log(ErrNoCR)
+	}
+	switch ev {
+	case evFrame:
+		return c.message(ctx, p.body)
+	case evOversize:
+		return c.oversize(ctx, p)
+	case evHardLimit:
+		if c.oversize(ctx, p) {
+			c.linger()
+		}
+		return false
+	case evAbandoned:
+		c.srv.count(EventAbandoned)
+		c.broken(ctx, p, BrokenAbandoned, ErrAbandoned)
+		return true
+	}
+	reason := looksLike(p.body)
+	c.junk(ctx, p, reason)
+	return ev == evJunk
+}
+
+func (c *conn) message(ctx context.Context, msg []byte) bool {
+	if len(msg) == 1 && (msg[0] == ack || msg[0] == nak) {
+		c.srv.count(EventRelease2)
+		if !c.saidRelease2 {
+			c.saidRelease2 = true
+			c.log(ErrRelease2)
+		}
+		return true
+	}
+	c.srv.state(c.peer, StateActive)
+	reply, err := c.srv.Handler.HandleMLLP(ctx, c.peer, c.tls, msg)
+	return c.answer(reply, err)
+}
+
+func (c *conn) oversize(ctx context.Context, p part) bool {
+	c.srv.count(EventOversize)
+	c.log(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, p.size))
+	h, ok := c.srv.Handler.(FaultHandler)
+	if !ok {
+		return false
+	}
+	c.srv.state(c.peer, StateActive)
+	reply, err := h.HandleOversize(ctx, c.peer, c.tls, p.body, p.size)
+	return c.answer(reply, err)
+}
+
+// answer writes what a handler returned.
+func (c *conn) answer(reply []byte, err error) bool {
+	if err != nil {
+		c.log(fmt.Errorf("mllp: handle: %w", err))
+		return false
+	}
+	if len(reply) > 0 {
+		if err := c.write(reply); err != nil {
+			c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
+			return false
+		}
+	}
+	c.srv.state(c.peer, StateIdle)
+	return true
+}
+
+// write writes reply as a frame, in one Write.
+func (c *conn) write(reply []byte) error {
+	buf, ok := c.srv.frames.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	*buf = Append((*buf)[:0], reply)
+	if err := c.nc.SetWriteDeadline(time.Now().Add(cmp.Or(c.srv.WriteTimeout, 10*time.Second))); err != nil {
+		return err
+	}
+	_, err := c.nc.Write(*buf)
+	if cap(*buf) <= keepFrame {
+		c.srv.frames.Put(buf)
+	}
+	return err
+}
+
+func (c *conn) junk(ctx context.Context, p part, reason string) {
+	c.srv.count(EventJunk)
+	c.broken(ctx, p, reason, ErrJunk)
+}
+
+// broken logs bytes that never became a message and hands them to the handler.
+func (c *conn) broken(ctx context.Context, p part, reason string, err error) {
+	c.log(fmt.Errorf("%w: %d bytes, %s", err, p.size, reason))
+	if h, ok := c.srv.Handler.(FaultHandler); ok {
+		h.HandleBroken(ctx, c.peer, c.tls, p.body, p.size, reason)
+	}
+}
+
+// ended deals with what was in hand when reading failed.
+func (c *conn) ended(ctx context.Context, err error) {
+	st, p := c.in.sc.state, c.in.sc.rest()
+	switch {
+	case !c.heard && !errors.Is(err, os.ErrDeadlineExceeded):
+		c.srv.count(EventProbe)
+	case st == stJunk:
+		c.junk(ctx, p, looksLike(p.body))
+	case !st.inFrame(): // a good end
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		c.broken(ctx, p, BrokenCutOff, cutOff(err))
+	case c.isDraining():
+		c.broken(ctx, p, BrokenShutdown, ErrServerClosed)
+	default:
+		c.broken(ctx, p, BrokenTimeout, ErrFrameTimeout)
+	}
+}
+
+// cutOff returns the error for a connection that ended in a frame by err.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("mllp: read frame: %w", err)
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// linger lets the peer read the last answer. To close with bytes unread would reset the connection, and the answer
+// could be lost with it.
+func (c *conn) linger() {
+	w, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || w.CloseWrite() != nil {
+		return
+	}
+	if c.nc.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.Copy(io.Discard, c.nc) // ends with the peer or the deadline
+	}
+}
+
+func (c *conn) log(err error) { c.srv.log(c.peer, err) }
