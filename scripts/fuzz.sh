@@ -7,8 +7,11 @@ cd "$(dirname "$0")/.."
 time=$1
 shift
 found=0
-for package in $(go list "$@"); do
-	for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+packages=$(go list "$@")
+for package in $packages; do
+	# Apart from the loop, so that a package that does not compile ends this.
+	listed=$(go test -list '^Fuzz' "$package")
+	for target in $(sed -n '/^Fuzz/p' <<<"$listed"); do
 		found=1
 		echo "== $package $target"
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
