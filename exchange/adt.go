@@ -1,0 +1,279 @@
+package exchange
+
+import (
+	"slices"
+	"strings"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// adtEvents are the trigger events of table 0003 that an ADT may carry.
+var adtEvents = func() map[string]bool {
+	events := make(map[string]bool)
+	for n := 1; n <= 62; n++ {
+		if n != 19 && (n < 56 || n > 59) {
+			events["A"+string(rune('0'+n/10))+string(rune('0'+n%10))] = true
+		}
+	}
+	return events
+}()
+
+// What MSA-3 says when an ADT was not traced (product.md 4.6 d).
+const (
+	eventNotUsed      = "Event not used"
+	statusSettled     = "Not traced: status"
+	identityUnknown   = "Not traced: identity unknown"
+	conflictingIDs    = "Not traced: conflicting NHS numbers"
+	underSixWeeks     = "Not traced: under 6 weeks"
+	birthDateUnusable = "Not traced: birth date"
+	nameUnusable      = "Not traced: name"
+	sexUnusable       = "Not traced: sex"
+	questionRefused   = "Not traced: refused"
+	tracePending      = "trace pending"
+)
+
+// planADT decides whether an ADT is traced, and answers AA either way: AA means stored.
+func (h *Handler) planADT(m *hl7v2.Message) plan {
+	_, event, _ := m.Type()
+	if !adtEvents[event] {
+		return h.refuse(m, otherEvent)
+	}
+	if c, bad := pidFault(m); bad {
+		return h.refuse(m, c)
+	}
+	p := plan{name: "ADT^" + event, replayed: store.NotTraced}
+	req, reason := h.eligible(m, event)
+	if reason != "" {
+		p.reply = func(pds.Result, error) reply {
+			return h.adtPlain(m, store.NotTraced, reason, reason)
+		}
+		return p
+	}
+	p.request = &req
+	p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, req.Want, res, err) }
+	return p
+}
+
+// pidFault checks what an ADT needs to be worth storing under a patient.
+func pidFault(m *hl7v2.Message) (condition, bool) {
+	switch n := m.Count("PID"); {
+	case n == 0:
+		return noPID, true
+	case n > 1 && !repeatsPID(m):
+		return twoPIDs, true
+	}
+	for _, field := range []hl7v2.Path{pathIdentifiers, pathNames} {
+		for _, r := range m.Repetitions(field) {
+			if strings.Trim(r.Raw(), "^&~\" ") != "" {
+				return 0, false
+			}
+		}
+	}
+	return emptyPID, true
+}
+
+// repeatsPID tells the events whose structure holds more than one PID: merges, links, moves
+// and swaps.
+func repeatsPID(m *hl7v2.Message) bool {
+	_, event, _ := m.Type()
+	switch event {
+	case "A17", "A18", "A24", "A30", "A34", "A35", "A36", "A37", "A39", "A40", "A41", "A42", "A43":
+		return true
+	}
+	return false
+}
+
+// settled are the statuses that end the question until a person or a change reopens it.
+var settled = map[string]string{
+	"01": statusSettled, "04": statusSettled, "05": statusSettled,
+	"06": statusSettled, "07": statusSettled, "08": underSixWeeks,
+}
+
+// eligible decides whom an ADT may ask about, in the order of spec/hl7v2.md 4.2: the first
+// hit decides. reason is "" when the patient is to be traced.
+func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, reason string) {
+	ids := h.identifiers(m)
+	number, one := ids.number()
+	status, _ := traceStatus(m)
+	family, given := name(m)
+	born, known := h.birthDate(m.Get(pathBirthDate))
+	sex := parseSex(m.Get(pathSex))
+	home := postcode(m)
+	switch {
+	case !slices.Contains(h.TraceEvents, event):
+		return req, eventNotUsed
+	case unidentified(m, family):
+		return req, identityUnknown
+	case settled[status] != "":
+		return req, settled[status]
+	case len(ids.valid) > 1:
+		return req, conflictingIDs
+	case !known, !born.Full() && (one || !h.AllowPartialDOB):
+		return req, birthDateUnusable
+	case !h.AllowWildcards && strings.ContainsAny(family+given, wildcards):
+		return req, nameUnusable
+	case !h.AllowWildcards && strings.ContainsAny(home, wildcards):
+		return req, questionRefused
+	case !one && family == "":
+		return req, nameUnusable
+	case !one && sex == 0:
+		return req, sexUnusable
+	}
+	return pds.Request{
+		Want:      h.adtWant(one),
+		NHSNumber: number,
+		Who: pds.Demographics{
+			Family: family, Given: given, BirthDate: born, Sex: sex, Postcode: home, LocalID: ids.local,
+		},
+	}, ""
+}
+
+// adtWant chooses the operation: the one that tells least.
+func (h *Handler) adtWant(hasNumber bool) pds.Want {
+	switch {
+	case hasNumber && h.Details:
+		return pds.DetailsByNumber
+	case hasNumber:
+		return pds.Verify
+	case h.Details:
+		return pds.DetailsBySearch
+	}
+	return pds.Number
+}
+
+// decision is what an outcome means for a patient's record.
+type decision struct {
+	status  string // the new NHS number status
+	text    string // MSA-3
+	outcome store.Outcome
+}
+
+// decisions are the results of spec/hl7v2.md 4.6. Outcomes that decide nothing are absent.
+var decisions = map[pds.Outcome]decision{
+	pds.Matched:     {"NSTS01", "Traced", store.Traced},
+	pds.Superseded:  {"NSTS01", "NHS number superseded; tell the patient", store.Superseded},
+	pds.NoMatch:     {"NSTS04", "No match", store.NoMatch},
+	pds.ManyMatches: {"NSTS04", "Multiple matches", store.ManyMatches},
+	pds.Invalidated: {"NSTS05", "NHS number invalidated", store.Invalidated},
+	pds.NotVerified: {"NSTS05", "Not verified", store.NotVerified},
+	pds.OldStyle:    {"NSTS05", "Old style number", store.OldStyle},
+}
+
+// decide looks an outcome up; a number that was asked about and confirmed is "Verified".
+func decide(want pds.Want, res pds.Result) (decision, bool) {
+	d, ok := decisions[res.Outcome]
+	if ok && res.Outcome == pds.Matched && (want == pds.Verify || want == pds.DetailsByNumber) {
+		d.text, d.outcome = "Verified", store.Verified
+	}
+	return d, ok
+}
+
+// outcomeOf is decide for the record alone.
+func outcomeOf(want pds.Want, res pds.Result) store.Outcome {
+	if d, ok := decide(want, res); ok {
+		return d.outcome
+	}
+	if res.Outcome == pds.Stale {
+		return store.Stale
+	}
+	return store.Refused
+}
+
+// adtReply answers an ADT whose trace ended, well or badly. Whatever happened, the message
+// is stored, so the code is AA.
+func (h *Handler) adtReply(m *hl7v2.Message, want pds.Want, res pds.Result, err error) reply {
+	if err != nil {
+		return h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
+	}
+	d, ok := decide(want, res)
+	switch {
+	case res.Outcome == pds.Stale:
+		return h.adtPlain(m, store.Pending, tracePending, "answered from the provider's local store")
+	case !ok:
+		return h.adtPlain(m, store.Refused, questionRefused, res.Reason)
+	}
+	r := reply{ack: hl7v2.AA, outcome: d.outcome, status: d.status, reason: res.Reason}
+	if d.status == "NSTS01" {
+		r.found = res.NHSNumber
+	}
+	b := h.acknowledge(m, r.ack, d.text)
+	h.patientBack(b, m, d.status, r.found)
+	r.bytes = b.Bytes()
+	return r
+}
+
+// adtPlain is an AA without a result.
+func (h *Handler) adtPlain(m *hl7v2.Message, o store.Outcome, text, reason string) reply {
+	return reply{
+		bytes: h.acknowledge(m, hl7v2.AA, text).Bytes(),
+		ack:   hl7v2.AA, outcome: o, reason: reason,
+	}
+}
+
+// patientBack writes the PID segment that brings the result home (product.md 4.6 b): the
+// identifiers received, with the number found in place of the one sent, and the new status
+// among the other reliability codes. What nobody decided on goes back as it came.
+func (h *Handler) patientBack(b *hl7v2.Builder, m *hl7v2.Message, status string, found pds.NHSNumber) {
+	b.Segment("PID").
+		Raw(1, "1").
+		Join(3, h.identifiersBack(b, m, found)).
+		Raw(5, m.Raw(pathNames)).
+		Raw(7, m.Raw(pathBirthDate.Field())).
+		Raw(8, m.Raw(pathSex.Field())).
+		Join(32, statusBack(m, status))
+}
+
+// identifiersBack returns the repetitions of PID-3 to send: without a found number those
+// received, byte for byte.
+func (h *Handler) identifiersBack(b *hl7v2.Builder, m *hl7v2.Message, found pds.NHSNumber) []string {
+	ids := h.identifiers(m)
+	place := ids.used
+	if place < 0 && len(ids.nhs) > 0 {
+		place = ids.nhs[0]
+	}
+	var back []string
+	for i, cx := range m.Repetitions(pathIdentifiers) {
+		switch {
+		case found.IsZero() || !slices.Contains(ids.nhs, i):
+			back = append(back, cx.Raw())
+		case i == place:
+			back = append(back, nhsIdentifier(b, found))
+		case !sameNumber(cx, found, ids.valid):
+			back = append(back, cx.Raw())
+		}
+	}
+	if !found.IsZero() && place < 0 {
+		back = append(back, nhsIdentifier(b, found))
+	}
+	return back
+}
+
+// sameNumber tells whether a further repetition repeats the number sent or found.
+func sameNumber(cx hl7v2.Repetition, found pds.NHSNumber, sent []pds.NHSNumber) bool {
+	n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1)))
+	return err == nil && (n == found || slices.Contains(sent, n))
+}
+
+// nhsIdentifier is our output form of an NHS number as a CX.
+func nhsIdentifier(b *hl7v2.Builder, n pds.NHSNumber) string {
+	mark := string(rune(b.Delimiters().Component))
+	return strings.Join([]string{n.Digits(), "", "", "NHS", "NH"}, mark)
+}
+
+// statusBack returns the repetitions of PID-32 to send: the status in its place, else last.
+func statusBack(m *hl7v2.Message, status string) []string {
+	var back []string
+	for _, r := range m.Repetitions(pathReliability) {
+		back = append(back, r.Raw())
+	}
+	if len(back) == 1 && back[0] == "" {
+		back = nil
+	}
+	if _, i := traceStatus(m); i >= 0 {
+		back[i] = status
+		return back
+	}
+	return append(back, status)
+}

@@ -1,0 +1,267 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// exchange is one message on its way through.
+type exchange struct {
+	h     *Handler
+	ctx   context.Context // of the connection's handler; never cancelled because the peer went away
+	id    store.ID
+	start time.Time
+	facts store.Facts // who sent what
+	frame []byte
+	m     *hl7v2.Message // nil when it cannot be read
+	plan  plan
+	held  []store.ID // exchanges that copies of the message wait for
+
+	outcome   store.Outcome
+	ack       string
+	duplicate bool
+
+	mu      sync.Mutex // guards what follows: a trace may outlive its sender's wait
+	opened  bool       // the exchange's first commit is on disk
+	left    bool       // the sender was answered without waiting for the trace
+	first   store.ID   // the earlier exchange, when the message is a duplicate
+	calls   int
+	pending []store.Entry // what happened since the last commit
+}
+
+// begin opens an exchange. Nothing of it is on disk yet.
+func (h *Handler) begin(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) *exchange {
+	h.defaults()
+	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), frame: frame}
+	x.facts.Peer = peer.String()
+	if state != nil && len(state.PeerCertificates) > 0 {
+		x.facts.Subject = state.PeerCertificates[0].Subject.String()
+	}
+	x.hold(x.id)
+	return x
+}
+
+// hold makes other copies of the message wait for this exchange. If one of them holds id
+// already, it returns a channel that closes when that one is over.
+func (x *exchange) hold(id store.ID) (over <-chan struct{}) {
+	if over = x.h.running.enter(id); over == nil {
+		x.held = append(x.held, id)
+	}
+	return over
+}
+
+// end tells whoever waits for this exchange that it is over, and the metrics and the log
+// what became of it.
+func (x *exchange) end() {
+	for _, id := range x.held {
+		x.h.running.leave(id)
+	}
+	took := x.h.Now().Sub(x.start)
+	kind := "other"
+	if x.plan.name != "" {
+		kind = x.plan.name
+	}
+	if x.h.Done != nil {
+		x.h.Done(Summary{Type: kind, Outcome: x.outcome, Ack: x.ack, Duplicate: x.duplicate, Took: took})
+	}
+	if worthALine(x.outcome) {
+		x.h.Log.InfoContext(x.ctx, "exchange", "exchange", x.id, "peer", x.facts.Peer, "type", kind,
+			"outcome", x.outcome.String(), "ack", x.ack, "took", took)
+	}
+}
+
+// worthALine tells whether an operator would want to read of an exchange.
+func worthALine(o store.Outcome) bool {
+	switch o {
+	case store.Pending, store.Rejected, store.Failed, store.Unanswered, store.Refused, 0:
+		return true
+	}
+	return false
+}
+
+// commit makes everything pending, and the given entries, durable. The caller holds mu.
+func (x *exchange) commit(closing *store.Closing, entries ...store.Entry) (store.Receipt, error) {
+	// The record outlives the wait: what happened must be written down whoever has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
+	defer cancel()
+	c := store.Commit{Exchange: x.id, Entries: append(x.pending, entries...), Close: closing}
+	if !x.opened {
+		c.Open = x.opening()
+	}
+	receipt, err := x.h.Journal.Commit(ctx, c)
+	if err != nil {
+		return receipt, fmt.Errorf("exchange: commit: %w", err)
+	}
+	if receipt.Status == store.Duplicate {
+		x.first = receipt.First
+		return receipt, nil
+	}
+	x.opened, x.pending = true, nil
+	return receipt, nil
+}
+
+// commitReply commits r as the exchange's last word. An exchange of which nothing is on
+// disk yet needs one event only, for the message and its answer.
+func (x *exchange) commitReply(r reply) (store.Receipt, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entry := store.Entry{Kind: store.Replied, Facts: store.Facts{
+		Ack: string(r.ack), Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
+	}}
+	if !x.opened {
+		entry.Kind = store.Exchanged
+		facts := x.facts
+		facts.Ack, facts.Outcome, facts.Decision = entry.Facts.Ack, entry.Facts.Outcome, entry.Facts.Decision
+		facts.Reason, facts.NHSFound = entry.Facts.Reason, entry.Facts.NHSFound
+		entry.Facts = facts
+		entry.Parts = []store.Part{{Kind: store.Frame, Data: x.frame}}
+		x.plan.unclaimed = x.plan.unclaimed || r.forget
+	}
+	if r.bytes != nil {
+		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
+	}
+	return x.commit(&store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget}, entry)
+}
+
+// opening is what the exchange will be found by, and the claim that catches its like.
+func (x *exchange) opening() *store.Opening {
+	o := &store.Opening{
+		Application: x.facts.Application, Facility: x.facts.Facility,
+		ControlID: x.facts.ControlID, Type: x.facts.Type,
+		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent,
+	}
+	if x.m != nil && !x.plan.unclaimed {
+		window := x.h.Window
+		if x.plan.query {
+			window = x.h.QueryWindow
+		}
+		o.Claim = &store.Claim{
+			Application: o.Application, Facility: o.Facility, ControlID: o.ControlID,
+			Digest: x.m.Fingerprint(), Window: window,
+		}
+	}
+	return o
+}
+
+// unrecorded is the end of an exchange that could not be written down: a query is told so,
+// anybody else's connection is closed, and nothing positive is said.
+func (x *exchange) unrecorded(cause error) ([]byte, error) {
+	x.outcome = store.Failed
+	if !x.plan.query {
+		return nil, cause
+	}
+	r := x.plan.reply(pds.Result{}, cause)
+	x.ack = string(r.ack)
+	return r.bytes, nil
+}
+
+// deadLetter keeps a message that the store refuses as what it is: bytes nobody could
+// deal with. The sender is told that it was our fault, not the message's.
+func (x *exchange) deadLetter() ([]byte, error) {
+	r := x.h.nackPlain(x.m, internalError)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id := store.NewID() // whatever was refused may have been the id
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
+	defer cancel()
+	facts := store.Facts{Peer: x.facts.Peer, Ack: string(r.ack), Outcome: r.outcome.String(), Reason: "internal error"}
+	_, err := x.h.Journal.Commit(ctx, store.Commit{
+		Exchange: id,
+		Open:     &store.Opening{},
+		Entries: []store.Entry{{Kind: store.Exchanged, Facts: facts, Parts: []store.Part{
+			{Kind: store.Frame, Data: x.frame}, {Kind: store.Reply, Data: r.bytes},
+		}}},
+		Close: &store.Closing{Outcome: r.outcome},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("exchange: dead letter: %w", err)
+	}
+	x.outcome, x.ack = r.outcome, string(r.ack)
+	return r.bytes, nil
+}
+
+// rescue turns a panic into the answer for an internal error, so that one message cannot
+// end a connection, let alone the listener.
+func (x *exchange) rescue(reply *[]byte, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	// The panic's own text may hold the message: only where it happened is logged.
+	x.h.Log.ErrorContext(x.ctx, "panic while handling a message", "exchange", x.id, "stack", string(debug.Stack()))
+	*reply, *err = x.deadLetter()
+}
+
+// earlier returns the answer that the message's first copy got. It waits for a first copy
+// that is being worked on: in this process for as long as a reply may take, elsewhere for
+// half of that, so that the other half is left to take over an exchange that died.
+func (x *exchange) earlier() (reply []byte, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.Budget)
+	defer cancel()
+	if reply, ok, err = x.h.Journal.Answer(ctx, x.first); ok || err != nil {
+		return reply, ok, err
+	}
+	if over := x.hold(x.first); over != nil {
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+		return x.h.Journal.Answer(context.WithoutCancel(ctx), x.first)
+	}
+	return x.h.poll(ctx, x.first)
+}
+
+// poll looks for an answer that another instance may be about to store.
+func (h *Handler) poll(ctx context.Context, id store.ID) (reply []byte, ok bool, err error) {
+	again := time.NewTicker(h.Budget / 100)
+	defer again.Stop()
+	giveUp := time.NewTimer(h.Budget / 2)
+	defer giveUp.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-giveUp.C:
+			return nil, false, nil
+		}
+		if reply, ok, err = h.Journal.Answer(ctx, id); ok || err != nil {
+			return reply, ok, err
+		}
+	}
+}
+
+// replay ends an exchange with a stored answer.
+func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
+	if err != nil {
+		return x.unrecorded(fmt.Errorf("exchange: stored answer: %w", err))
+	}
+	x.duplicate = true
+	if m, err := hl7v2.Parse(reply); err == nil {
+		x.ack = m.Get(pathAckCode)
+	}
+	x.outcome = x.plan.replayed
+	return reply, nil
+}
+
+// adopt takes over the exchange of a first copy that died without an answer.
+func (x *exchange) adopt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.id, x.opened = x.first, true
+	resumed := store.Facts{Peer: x.facts.Peer, Subject: x.facts.Subject, Reason: "no answer was stored"}
+	x.pending = []store.Entry{{Kind: store.Resumed, Facts: resumed}}
+}
+
+var pathAckCode = hl7v2.MustPath("MSA-1")
+
+// randomControlID makes an MSH-10 that no restart, instance or clock can repeat.
+func randomControlID() string { return "ST" + rand.Text()[:18] }

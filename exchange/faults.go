@@ -1,0 +1,98 @@
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// HandleOversize answers a frame that was longer than the limit, of which only the first
+// bytes were kept: AR 207, with the control id if it could be read.
+func (h *Handler) HandleOversize(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, head []byte, size int64) (answer []byte, err error) {
+	x := h.begin(ctx, peer, state, head)
+	defer x.end()
+	defer x.rescue(&answer, &err)
+	m := hl7v2.Head(head)
+	if m != nil {
+		x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
+		x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
+	}
+	r := h.nackText(m, tooLarge, fmt.Sprintf("Message larger than the limit (%d bytes)", size))
+	x.plan = plan{name: "oversize", unclaimed: true, reply: func(pds.Result, error) reply { return r }}
+	return x.close(r)
+}
+
+// HandleBroken records bytes that never became a message. Nothing is answered. At most ten
+// a minute and address are recorded; the next row tells how many were not.
+func (h *Handler) HandleBroken(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, head []byte, size int64, reason string) {
+	h.defaults()
+	skipped, ok := h.broken.allow(peer.Addr(), h.Now())
+	if !ok {
+		return
+	}
+	x := h.begin(ctx, peer, state, head)
+	defer x.end()
+	x.outcome = store.Unanswered
+	x.plan = plan{name: "broken", unclaimed: true}
+	x.facts.Reason = fmt.Sprintf("%s, %d bytes", reason, size)
+	x.facts.Rows = skipped
+	if m := hl7v2.Head(head); m != nil {
+		x.facts.ControlID = m.Raw(pathControlID)
+	}
+	entry := store.Entry{Kind: store.Broken, Facts: x.facts, Parts: []store.Part{{Kind: store.Frame, Data: head}}}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, err := x.commit(&store.Closing{Outcome: store.Unanswered}, entry); err != nil {
+		h.Log.ErrorContext(ctx, "broken frame not recorded", "peer", x.facts.Peer, "err", err)
+	}
+}
+
+// brokenLimit keeps a peer that sends rubbish from filling the journal.
+type brokenLimit struct {
+	mu    sync.Mutex
+	peers map[netip.Addr]*brokenCount
+}
+
+type brokenCount struct {
+	since   time.Time
+	rows    int
+	skipped int
+}
+
+const (
+	brokenRows  = 10          // a minute and address
+	brokenPeers = 4096        // addresses remembered at once
+	brokenSpan  = time.Minute //
+)
+
+// allow tells whether a row may be written for the address, and how many were skipped
+// since the last one.
+func (l *brokenLimit) allow(peer netip.Addr, now time.Time) (skipped int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peers == nil || len(l.peers) > brokenPeers {
+		l.peers = make(map[netip.Addr]*brokenCount)
+	}
+	c := l.peers[peer]
+	if c == nil {
+		c = &brokenCount{since: now}
+		l.peers[peer] = c
+	}
+	if now.Sub(c.since) >= brokenSpan {
+		c.since, c.rows = now, 0
+	}
+	if c.rows == brokenRows {
+		c.skipped++
+		return 0, false
+	}
+	c.rows++
+	skipped, c.skipped = c.skipped, 0
+	return skipped, true
+}

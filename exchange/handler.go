@@ -1,0 +1,199 @@
+// Package exchange is one HL7 message in, one recorded reply out.
+//
+// [Handler.HandleMLLP] is the path of a message, top to bottom: it is read, planned (whom
+// to ask, if anybody), written down together with the first question, asked, and closed:
+// the reply leaves only when it is on disk.
+//
+//	h := &exchange.Handler{Tracer: tracer, Journal: db, Application: "SPINETRACE", ODS: "RXX"}
+//	srv := &mllp.Server{Handler: h}
+//
+// What the messages of one kind ask, and how their answers look, is in one file each
+// (adt.go, a19.go, q22.go); which fault gets which acknowledgement is one table, in nack.go.
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// Handler answers messages. Its exported fields are its settings; a zero value means the
+// default that the field's comment states. It is safe for concurrent use.
+type Handler struct {
+	Tracer  pds.Tracer    // required; with its limits and retries
+	Journal store.Journal // required
+
+	Application   string   // MSH-3 of what we originate; default SPINETRACE
+	ODS           string   // MSH-4 of what we originate
+	TraceEvents   []string // ADT events that may trace; default [DefaultTraceEvents]
+	ProcessingIDs []string // values of MSH-11.1 that are ours; default P
+	Profile       Profile  // what permanent and passing faults are answered with; default HL7
+
+	LocalID    Patterns // how the trust's own patient number is recognised; default [DefaultLocalID]
+	NHSNumbers Patterns // how an NHS number is recognised; default [DefaultNHSNumbers]
+
+	Details         bool // ADT asks the detail operations
+	AllowWildcards  bool // "*" is passed on in searches
+	AllowPartialDOB bool // YYYY and YYYYMM are passed on in searches
+	RefuseStale     bool // a query answered from the provider's local store gets AR 207
+
+	Budget        time.Duration // longest time to an answer; default 4 s
+	CommitTimeout time.Duration // longest wait for one commit; default 900 ms
+	Window        time.Duration // in which the same ADT counts as sent again; default 168 h
+	QueryWindow   time.Duration // the same for a query; default 60 s
+
+	Location     *time.Location   // of MSH-7 and of dates without zone; default Europe/London
+	Now          func() time.Time // default time.Now
+	NewControlID func() string    // MSH-10 of answers, at most 20 letters and digits; default random
+	Log          *slog.Logger     // one line per exchange that went other than well; default: discarded
+	Done         func(Summary)    // called once per message; metrics hang here. It must not block
+
+	setUp   sync.Once
+	running traces
+	broken  brokenLimit
+}
+
+// Summary is what became of one message, in words that never come from a sender.
+type Summary struct {
+	Type      string // "ADT^A28", "QBP^Q22", …; "other" for what is not served
+	Outcome   store.Outcome
+	Ack       string // MSA-1; "" when nothing was answered
+	Duplicate bool   // answered with the stored answer
+	Took      time.Duration
+}
+
+// errDuplicate says that a message was claimed by an earlier exchange.
+var errDuplicate = errors.New("exchange: duplicate message")
+
+// errPending says that the reply was due before the trace had ended.
+var errPending = errors.New("exchange: trace pending")
+
+// HandleMLLP answers one message. A nil reply sends nothing. An error means that nothing
+// could be written down: the connection is to be closed without an answer, the one signal
+// that every sender with a queue retries on.
+func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) (reply []byte, err error) {
+	x := h.begin(ctx, peer, state, frame)
+	defer x.end()
+	defer x.rescue(&reply, &err)
+
+	x.plan = h.planFor(x)
+	reply, err = x.answer()
+	if !errors.Is(err, errDuplicate) {
+		return reply, err
+	}
+	// The message came before: its first answer is the answer. If that exchange died
+	// without one, this one takes its place.
+	if reply, ok, err := x.earlier(); ok || err != nil {
+		return x.replay(reply, err)
+	}
+	x.adopt()
+	return x.answer()
+}
+
+// answer asks whoever the plan says, and closes the exchange with the reply. The error is
+// errDuplicate when the message was claimed before.
+func (x *exchange) answer() ([]byte, error) {
+	if x.plan.request == nil {
+		return x.close(x.plan.reply(pds.Result{}, nil))
+	}
+	res, err := x.trace(*x.plan.request)
+	switch {
+	case errors.Is(err, errDuplicate):
+		return nil, errDuplicate
+	case pds.ClassOf(err) == pds.Unrecorded:
+		return x.unrecorded(err)
+	}
+	return x.close(x.plan.reply(res, err))
+}
+
+// close commits the reply, with all that was not committed yet, and only then returns it.
+func (x *exchange) close(r reply) ([]byte, error) {
+	receipt, err := x.commitReply(r)
+	switch {
+	case errors.Is(err, store.ErrRejected):
+		return x.deadLetter()
+	case err != nil:
+		return x.unrecorded(err)
+	case receipt.Status == store.Duplicate:
+		return nil, errDuplicate
+	case receipt.Status == store.AlreadyClosed:
+		// Another instance took the exchange over and was faster: its answer is the answer.
+		stored, _, err := x.h.Journal.Answer(x.ctx, x.id)
+		return x.replay(stored, err)
+	}
+	x.outcome, x.ack = r.outcome, string(r.ack)
+	return r.bytes, nil
+}
+
+// Drain waits for the traces that still run for senders who were told "trace pending". When
+// ctx ends they are cancelled, recorded as far as they came, and waited for.
+func (h *Handler) Drain(ctx context.Context) error {
+	return h.running.drain(ctx)
+}
+
+func (h *Handler) defaults() {
+	h.setUp.Do(func() {
+		orString(&h.Application, "SPINETRACE")
+		if h.TraceEvents == nil {
+			h.TraceEvents = DefaultTraceEvents()
+		}
+		if h.ProcessingIDs == nil {
+			h.ProcessingIDs = []string{"P"}
+		}
+		if h.LocalID == nil {
+			h.LocalID = mustPatterns(DefaultLocalID)
+		}
+		if h.NHSNumbers == nil {
+			h.NHSNumbers = mustPatterns(DefaultNHSNumbers)
+		}
+		orDuration(&h.Budget, 4*time.Second)
+		orDuration(&h.CommitTimeout, 900*time.Millisecond)
+		orDuration(&h.Window, 168*time.Hour)
+		orDuration(&h.QueryWindow, time.Minute)
+		if h.Location == nil {
+			h.Location = london()
+		}
+		if h.Now == nil {
+			h.Now = time.Now
+		}
+		if h.NewControlID == nil {
+			h.NewControlID = randomControlID
+		}
+		if h.Log == nil {
+			h.Log = slog.New(slog.DiscardHandler)
+		}
+	})
+}
+
+// DefaultTraceEvents returns the ADT events that may trace unless a trust says otherwise.
+func DefaultTraceEvents() []string {
+	return []string{"A01", "A04", "A05", "A08", "A14", "A28", "A31"}
+}
+
+// london is the zone of UK feeds; without zone data it is UTC, as for half of the year.
+func london() *time.Location {
+	loc, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
+func orString(p *string, value string) {
+	if *p == "" {
+		*p = value
+	}
+}
+
+func orDuration(p *time.Duration, value time.Duration) {
+	if *p == 0 {
+		*p = value
+	}
+}

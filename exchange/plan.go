@@ -1,0 +1,154 @@
+package exchange
+
+import (
+	"errors"
+	"slices"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// A plan is what to do with one message: whom to ask, if anybody, and how to answer.
+type plan struct {
+	name    string       // the route, for metrics and the log
+	request *pds.Request // nil: nobody is asked
+	// reply makes the answer of a result; of the zero Result when nobody was asked, of an
+	// error when nobody could find out or nothing could be written down. It is pure.
+	reply     func(pds.Result, error) reply
+	query     bool          // it is answered even when it cannot be written down
+	unclaimed bool          // the same message, sent again, is a new one
+	replayed  store.Outcome // what a replay counts as
+}
+
+// reply is an answer and what the record says of it.
+type reply struct {
+	bytes   []byte // nil: nothing is sent
+	ack     hl7v2.AckCode
+	outcome store.Outcome
+	found   pds.NHSNumber
+	status  string // NSTS value decided, if any
+	reason  string // without patient data
+	forget  bool   // the answer says "not now": it is not kept for a resend
+}
+
+// A route makes the plan for messages of one kind.
+type route struct {
+	code, event string
+	plan        func(*Handler, *hl7v2.Message) plan
+}
+
+// routes are the message types that are served, first match first. An empty event matches
+// every one.
+var routes = []route{
+	{"ADT", "", (*Handler).planADT},
+	{"QRY", "A19", (*Handler).planA19},
+	{"QRY", "Q01", (*Handler).planA19},
+	{"QBP", "Q22", (*Handler).planQ22},
+}
+
+var (
+	pathApplication  = hl7v2.MustPath("MSH-3")
+	pathFacility     = hl7v2.MustPath("MSH-4")
+	pathType         = hl7v2.MustPath("MSH-9")
+	pathControlID    = hl7v2.MustPath("MSH-10")
+	pathProcessingID = hl7v2.MustPath("MSH-11.1")
+	pathVersion      = hl7v2.MustPath("MSH-12.1")
+)
+
+// planFor reads the message and finds its route, or the reason to refuse it.
+func (h *Handler) planFor(x *exchange) plan {
+	m, err := hl7v2.Parse(x.frame)
+	if err != nil {
+		return h.refuse(hl7v2.Head(x.frame), unreadable(err))
+	}
+	x.m = m
+	x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
+	x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
+	if isAnswer(m) {
+		return silent()
+	}
+	if c, bad := h.headerFault(m); bad {
+		return h.refuse(m, c)
+	}
+	p := h.route(m)
+	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
+	return p
+}
+
+// unreadable says what a message that cannot be parsed is refused for.
+func unreadable(err error) condition {
+	switch {
+	case errors.Is(err, hl7v2.ErrDelimiters):
+		return badDelimiters
+	case errors.Is(err, hl7v2.ErrNotSegment):
+		return notSegment
+	case errors.Is(err, hl7v2.ErrCharset):
+		return wideCharset
+	}
+	return noMSH
+}
+
+// isAnswer tells an acknowledgement or a query's answer from a message: answering one
+// could start a loop.
+func isAnswer(m *hl7v2.Message) bool {
+	code, _, _ := m.Type()
+	return code == "ACK" || m.Count("MSA") > 0
+}
+
+// silent is the plan for a message that is recorded and never answered.
+func silent() plan {
+	return plan{name: "answer", unclaimed: true, reply: func(pds.Result, error) reply {
+		return reply{outcome: store.Unanswered, reason: "an answer, sent to us by mistake"}
+	}}
+}
+
+// headerFault checks MSH in the order of the condition table (spec/hl7v2.md 3.5).
+func (h *Handler) headerFault(m *hl7v2.Message) (condition, bool) {
+	code, _, _ := m.Type()
+	version := m.Get(pathVersion)
+	switch {
+	case code == "":
+		return noType, true
+	case m.Get(pathControlID) == "":
+		return noControlID, true
+	case version != "" && !known(version):
+		return otherVersion, true
+	case !slices.Contains(h.ProcessingIDs, m.Get(pathProcessingID)):
+		return otherProcessing, true
+	}
+	return 0, false
+}
+
+// known accepts every 2.x; what a flow needs is read by position, not by version.
+func known(version string) bool {
+	return len(version) >= 3 && version[:2] == "2." && version[2] >= '1' && version[2] <= '9'
+}
+
+func (h *Handler) route(m *hl7v2.Message) plan {
+	code, event, _ := m.Type()
+	refusal := otherMessage
+	for _, r := range routes {
+		if r.code != code {
+			continue
+		}
+		if r.event == "" || r.event == event {
+			return r.plan(h, m)
+		}
+		refusal = otherEvent
+	}
+	return h.refuse(m, refusal)
+}
+
+// keys returns what the exchange will be found by: the trust's own number and the NHS
+// number that is asked about.
+func (h *Handler) keys(m *hl7v2.Message, req *pds.Request) (localID, nhsNumber string) {
+	if req != nil {
+		return req.Who.LocalID, req.NHSNumber.Digits()
+	}
+	ids := h.identifiers(m)
+	if n, ok := ids.number(); ok {
+		nhsNumber = n.Digits()
+	}
+	return ids.local, nhsNumber
+}

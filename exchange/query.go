@@ -1,0 +1,319 @@
+package exchange
+
+import (
+	"slices"
+	"strings"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// query is a question about one patient, whatever form it came in: how to build its answer
+// and what it says of the patient.
+type query struct {
+	h          *Handler
+	m          *hl7v2.Message
+	answerType string   // MSH-9 of the answer
+	tag, name  string   // QAK-1 and QAK-3, raw
+	echo       []string // the segments that the answer repeats byte for byte
+	criteria   []criterion
+	hideNumber bool // the asker wants identifiers of other domains only
+	visit      bool // the answer's structure requires a PV1
+}
+
+// criterion is one thing a question says of the patient, and where it says it.
+type criterion struct {
+	field string // as a Q22 names it: PID.3.1, PID.5.1, PID.7, …
+	value string
+	at    hl7v2.Fault // the place, for an ERR
+}
+
+// fault is a condition at a place in the message.
+type fault struct {
+	condition condition
+	at        *hl7v2.Fault // nil: where the table says
+}
+
+// plan turns the question into the one for the back end, or into a refusal.
+func (q *query) plan(name string) plan {
+	p := plan{name: name, query: true, replayed: store.Traced}
+	req, bad := q.request()
+	if bad != nil {
+		return q.refuse(name, *bad)
+	}
+	p.request = &req
+	p.reply = func(res pds.Result, err error) reply { return q.reply(res, err) }
+	return p
+}
+
+// refuse is the plan for a query that is at fault: the refusal has the shape of an answer.
+func (q *query) refuse(name string, f fault) plan {
+	return plan{name: name, query: true, replayed: store.Rejected, reply: func(_ pds.Result, err error) reply {
+		if err != nil {
+			return q.nack(fault{condition: unavailable})
+		}
+		return q.nack(f)
+	}}
+}
+
+// criteria by the names of a Q22. Both spellings of the family name and the date are in use.
+var fields = map[string]string{
+	"PID.3": "number", "PID.3.1": "number", "PID.3.4": "authority", "PID.3.4.1": "authority", "PID.3.4.2": "oid", "PID.3.5": "kind",
+	"PID.5.1": "family", "PID.5.1.1": "family", "PID.5.2": "given",
+	"PID.7": "born", "PID.7.1": "born", "PID.8": "sex", "PID.8.1": "sex", "PID.11.5": "postcode",
+}
+
+// subject gathers the criteria by what they mean. The first of a kind counts.
+func (q *query) subject() map[string]criterion {
+	s := make(map[string]criterion)
+	for _, c := range q.criteria {
+		meaning, used := fields[c.field]
+		if _, twice := s[meaning]; used && !twice && c.value != "" {
+			s[meaning] = c
+		}
+	}
+	return s
+}
+
+// request reads the criteria as a question to the back end: by number and birth date, or
+// by name, birth date and sex. The fault names the first field that is wrong or missing.
+func (q *query) request() (pds.Request, *fault) {
+	s := q.subject()
+	for _, c := range q.criteria {
+		if q.wild(c) {
+			return pds.Request{}, &fault{wildcard, &c.at}
+		}
+	}
+	req, bad := q.who(s)
+	if bad != nil {
+		return req, bad
+	}
+	switch {
+	case req.Who.BirthDate.IsZero():
+		return req, &fault{noBirthDate, q.place(s, "number")}
+	case !req.NHSNumber.IsZero():
+		if !req.Who.BirthDate.Full() {
+			return req, &fault{partialBirthDate, q.place(s, "born")}
+		}
+		req.Want = pds.DetailsByNumber
+		return req, nil
+	case req.Who.Family == "":
+		return req, &fault{noFamily, nil}
+	case req.Who.Sex == 0:
+		return req, &fault{noSex, nil}
+	case !req.Who.BirthDate.Full() && !q.h.AllowPartialDOB:
+		return req, &fault{partialBirthDate, q.place(s, "born")}
+	}
+	req.Want = pds.DetailsBySearch
+	return req, nil
+}
+
+// who reads what the criteria say, each value on its own.
+func (q *query) who(s map[string]criterion) (req pds.Request, bad *fault) {
+	req.Who.Family, req.Who.Given = tidyName(s["family"].value), tidyGiven(s["given"].value)
+	req.Who.Postcode = tidyPostcode(s["postcode"].value)
+	if c, said := s["born"]; said {
+		var ok bool
+		if req.Who.BirthDate, ok = q.h.birthDate(c.value); !ok {
+			return req, &fault{badBirthDate, &c.at}
+		}
+	}
+	if c, said := s["sex"]; said {
+		if req.Who.Sex = parseSex(c.value); req.Who.Sex == 0 {
+			return req, &fault{badSex, &c.at}
+		}
+	}
+	return req, q.identifier(s, &req)
+}
+
+// identifier reads the identifier of the question: an NHS number, or the trust's own.
+func (q *query) identifier(s map[string]criterion, req *pds.Request) *fault {
+	c, said := s["number"]
+	if !said {
+		return nil
+	}
+	name, oid, kind := s["authority"].value, s["oid"].value, s["kind"].value
+	n, err := pds.ParseNHSNumber(strings.TrimSpace(c.value))
+	switch unqualified := name == "" && oid == "" && kind == ""; {
+	case q.h.NHSNumbers.matchParts(name, oid, kind), kind == "" && q.h.NHSNumbers.knows(name, oid), name == "" && oid == "" && strings.EqualFold(kind, "NHS"):
+		if err != nil {
+			return &fault{badNumber, &c.at}
+		}
+		req.NHSNumber = n
+	case unqualified && err == nil:
+		req.NHSNumber = n
+	case unqualified, q.h.LocalID.matchParts(name, oid, kind), q.h.local(name, oid):
+		req.Who.LocalID = strings.TrimSpace(c.value)
+	default:
+		return &fault{otherDomain, &c.at}
+	}
+	return nil
+}
+
+// local tells whether an authority is the trust's own.
+func (h *Handler) local(name, oid string) bool {
+	return h.ODS != "" && strings.EqualFold(name, h.ODS) || h.LocalID.knows(name, oid)
+}
+
+// wild tells whether a criterion holds a wildcard that may not be passed on.
+func (q *query) wild(c criterion) bool {
+	switch fields[c.field] {
+	case "family", "given", "postcode":
+	default:
+		return false
+	}
+	if q.h.AllowWildcards {
+		return strings.ContainsAny(c.value, "?%")
+	}
+	return strings.ContainsAny(c.value, wildcards)
+}
+
+func (q *query) place(s map[string]criterion, meaning string) *hl7v2.Fault {
+	if c, ok := s[meaning]; ok {
+		return &c.at
+	}
+	return nil
+}
+
+// reply answers a query whose trace ended, well or badly (the table of spec/hl7v2.md 5.6).
+func (q *query) reply(res pds.Result, err error) reply {
+	if err != nil {
+		r := q.nack(fault{condition: unavailable})
+		r.reason = reasonOf(err)
+		return r
+	}
+	var r reply
+	switch d, _ := decide(q.wanted(), res); res.Outcome {
+	case pds.Matched:
+		r = q.found(res, "", "NSTS01", d.outcome)
+	case pds.Superseded:
+		r = q.found(res, d.text, "NSTS01", d.outcome)
+	case pds.Stale:
+		r = q.stale(res)
+	case pds.NoMatch, pds.Invalidated, pds.NotVerified:
+		r = q.notFound(d)
+	case pds.ManyMatches:
+		r = q.notFound(d, hl7v2.Fault{Code: 204, Severity: "W", AppCode: res.Code, Segment: "QPD", Sequence: 1, Text: d.text})
+	case pds.OldStyle:
+		r = q.nack(fault{condition: badNumber})
+	default:
+		r = q.nack(fault{condition: badQuestion})
+		r.outcome = store.Refused
+	}
+	r.reason = res.Reason
+	return r
+}
+
+// wanted tells a number that was asked about from one that was found.
+func (q *query) wanted() pds.Want {
+	if req, bad := q.request(); bad == nil {
+		return req.Want
+	}
+	return pds.DetailsBySearch
+}
+
+// stale answers from the provider's local store: with a warning, and never as verified.
+func (q *query) stale(res pds.Result) reply {
+	if q.h.RefuseStale {
+		return q.nack(fault{condition: unavailable})
+	}
+	r := q.found(res, "Local copy, Spine unavailable", "NSTS02", store.Stale)
+	r.status = ""
+	return r
+}
+
+// found answers with the one patient.
+func (q *query) found(res pds.Result, text, status string, o store.Outcome) reply {
+	if q.hideNumber || res.Patient == nil {
+		return q.notFound(decision{outcome: o})
+	}
+	b := q.begin(hl7v2.AA, text, nil, "OK", 1)
+	writePatient(b, res.NHSNumber, res.Patient, status)
+	if q.visit {
+		b.Segment("PV1").Raw(1, "1").Raw(2, "N")
+	}
+	return reply{bytes: b.Bytes(), ack: hl7v2.AA, outcome: o, found: res.NHSNumber, status: status}
+}
+
+// notFound answers that there is nobody to show.
+func (q *query) notFound(d decision, warnings ...hl7v2.Fault) reply {
+	if !q.m.AtLeast("2.5") {
+		warnings = nil // ERR says more than "error" from 2.5 on only
+	}
+	b := q.begin(hl7v2.AA, d.text, warnings, "NF", 0)
+	return reply{bytes: b.Bytes(), ack: hl7v2.AA, outcome: d.outcome, status: d.status}
+}
+
+// nack refuses the query, in the shape of its answer.
+func (q *query) nack(f fault) reply {
+	n := nacks[f.condition]
+	if f.at != nil {
+		place := *f.at
+		place.Code, place.Text = n.fault.Code, n.fault.Text
+		n.fault = place
+	}
+	code := q.h.Profile.code(n)
+	r := reply{ack: code, outcome: store.Rejected, reason: n.fault.Text}
+	if n.fault.Code == 207 {
+		r.outcome, r.forget = store.Failed, true
+	}
+	r.bytes = q.begin(code, n.fault.Text, []hl7v2.Fault{n.fault}, string(code), -1).Bytes()
+	return r
+}
+
+// begin writes MSH, MSA, ERR, QAK and the echo. count is how many patients follow, -1 when
+// the question was not dealt with.
+func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, status string, count int) *hl7v2.Builder {
+	b := hl7v2.Reply(q.m, q.h.header(q.answerType)).MSA(code, q.m.Raw(pathControlID), text)
+	if len(faults) > 0 {
+		b.ERR(faults...)
+	}
+	if q.m.AtLeast("2.3") {
+		b.Segment("QAK").Raw(1, q.tag).Raw(2, status)
+		if q.m.AtLeast("2.4") {
+			b.Raw(3, q.name)
+			if count >= 0 {
+				n := []string{"0", "1"}[count]
+				b.Raw(4, n).Raw(5, n).Raw(6, "0")
+			}
+		}
+	}
+	for _, segment := range q.echo {
+		b.RawSegment(segment)
+	}
+	return b
+}
+
+// writePatient writes PID and PD1 of a national record (spec/hl7v2.md 5.6). What the record
+// does not say stays empty, never null.
+func writePatient(b *hl7v2.Builder, n pds.NHSNumber, p *pds.Patient, status string) {
+	b.Segment("PID").Raw(1, "1").Composite(3, n.Digits(), "", "", "NHS", "NH")
+	given, other := "", ""
+	if len(p.Given) > 0 {
+		given, other = p.Given[0], strings.Join(p.Given[1:], " ")
+	}
+	b.Composite(5, p.Family, given, other, "", p.Title, "", "L")
+	b.Raw(7, p.BirthDate.Digits()).Raw(8, sexLetters[p.Sex])
+	if !p.Home.IsZero() {
+		street, second, town, county := addressParts(p.Home)
+		b.Composite(11, street, second, town, county, p.Home.Postcode, "", "H")
+	}
+	if p.DeathTime != "" {
+		b.Text(29, p.DeathTime).Raw(30, "Y")
+	}
+	b.Raw(32, status)
+	if p.PracticeCode != "" || p.PracticeName != "" {
+		b.Segment("PD1").Composite(3, p.PracticeName, "", p.PracticeCode)
+	}
+}
+
+// addressParts puts five positional lines into four components: the premises, or else the
+// street, lead; town and county keep their places.
+func addressParts(a pds.Address) (street, second, town, county string) {
+	lines := slices.DeleteFunc(slices.Clone(a.Lines[:3]), func(s string) bool { return s == "" })
+	if len(lines) > 0 {
+		street, second = lines[0], strings.Join(lines[1:], ", ")
+	}
+	return street, second, a.Lines[3], a.Lines[4]
+}

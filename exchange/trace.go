@@ -1,0 +1,242 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// trace asks the back end and waits until the reply is due. After that the trace goes on by
+// itself: the attempts still allowed run to their end and are recorded.
+func (x *exchange) trace(req pds.Request) (pds.Result, error) {
+	req.ID, req.Recorder = x.id.String(), x
+	ended := make(chan traced, 1)
+	x.h.running.start(x.ctx, func(ctx context.Context) {
+		res, err := x.h.ask(ctx, req)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.left {
+			ended <- traced{res, err}
+			return
+		}
+		x.finish(res, err)
+	})
+	due := time.NewTimer(x.h.Budget - x.h.Now().Sub(x.start))
+	defer due.Stop()
+	select {
+	case t := <-ended:
+		return t.res, t.err
+	case <-due.C:
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	select {
+	case t := <-ended: // it ended while we waited for the lock
+		return t.res, t.err
+	default:
+		x.left = true
+		return pds.Result{}, errPending
+	}
+}
+
+type traced struct {
+	res pds.Result
+	err error
+}
+
+// ask calls the tracer; a panic in it is an error like any other.
+func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err error) {
+	defer func() {
+		if recover() != nil {
+			res, err = pds.Result{}, &pds.Error{Class: pds.ProviderError, Err: errors.New("exchange: panic in the back end's client")}
+		}
+	}()
+	return h.Tracer.Trace(ctx, req)
+}
+
+// finish records how a trace ended that its sender did not wait for. The caller holds mu.
+func (x *exchange) finish(res pds.Result, err error) {
+	facts := store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
+	if err != nil {
+		facts = store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
+	}
+	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
+		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
+	}
+}
+
+// reasonOf puts a technical end in words, without what anybody said.
+func reasonOf(err error) string {
+	var e *pds.Error
+	if errors.As(err, &e) {
+		reason := e.Class.String()
+		if e.Code != "" {
+			reason += " " + e.Code
+		}
+		return reason
+	}
+	switch {
+	case errors.Is(err, errPending):
+		return "reply was due"
+	case errors.Is(err, context.Canceled):
+		return "cut short by a stop"
+	}
+	return "technical failure"
+}
+
+// Asking commits the question, before the call is made; with it the message itself, if this
+// is the exchange's first commit. It implements [pds.Recorder].
+func (x *exchange) Asking(_ context.Context, c pds.Call) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.calls++
+	asked := store.Entry{
+		Kind:  store.Asked,
+		Facts: factsOf(c, x.calls),
+		Parts: []store.Part{{Kind: store.Request, Data: c.Body}},
+	}
+	entries := []store.Entry{asked}
+	if !x.opened {
+		received := store.Entry{Kind: store.Received, Facts: x.facts, Parts: []store.Part{{Kind: store.Frame, Data: x.frame}}}
+		entries = []store.Entry{received, asked}
+	}
+	receipt, err := x.commit(nil, entries...)
+	if err == nil && receipt.Status == store.Duplicate {
+		return errDuplicate
+	}
+	return err
+}
+
+func factsOf(c pds.Call, attempt int) store.Facts {
+	return store.Facts{
+		Attempt: attempt, Backend: c.Backend, Operation: c.Operation, Endpoint: c.Endpoint,
+		MessageID: c.MessageID, TrackingID: c.TrackingID, PayloadID: c.PayloadID,
+		NHSSent: c.NHSNumber.Digits(),
+	}
+}
+
+// Answered notes how the call ended; it is committed with what comes next.
+func (x *exchange) Answered(a pds.Answer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entry := store.Entry{Kind: store.Answered, Facts: store.Facts{
+		Attempt: x.calls, Status: a.Status, Code: a.Code, AnswerID: a.MessageID,
+		Reason: a.Reason, NHSFound: a.NHSNumber.Digits(), TookMicros: a.Took.Microseconds(),
+	}}
+	if len(a.Body) > 0 {
+		entry.Parts = []store.Part{{Kind: store.Response, Data: a.Body}}
+	}
+	x.pending = append(x.pending, entry)
+}
+
+// Trace asks one question outside any message, for the command line, and records it like
+// any other: who asked, each call, each answer, how it ended.
+func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (store.ID, pds.Result, error) {
+	h.defaults()
+	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now()}
+	x.plan.unclaimed = true
+	x.facts = store.Facts{User: user, Type: "trace", LocalID: req.Who.LocalID, NHSSent: req.NHSNumber.Digits()}
+	x.mu.Lock()
+	_, err := x.commit(nil, store.Entry{Kind: store.Received, Facts: x.facts})
+	x.mu.Unlock()
+	if err != nil {
+		return x.id, pds.Result{}, err
+	}
+	req.ID, req.User, req.Recorder = x.id.String(), user, x
+	res, err := h.ask(ctx, req)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	facts := store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
+	outcome := outcomeOf(req.Want, res)
+	if err != nil {
+		facts = store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
+		outcome = store.Failed
+	}
+	closing := &store.Closing{Outcome: outcome, NHSNumber: res.NHSNumber.Digits()}
+	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: facts}); commitErr != nil {
+		return x.id, pds.Result{}, fmt.Errorf("exchange: result not recorded, so not shown: %w", commitErr)
+	}
+	return x.id, res, err
+}
+
+// traces keeps account of the exchanges in hand and of the traces that outlive them.
+type traces struct {
+	mu      sync.Mutex
+	live    map[store.ID]chan struct{}
+	cancels map[int]context.CancelFunc
+	next    int
+	group   sync.WaitGroup
+}
+
+// enter notes that an exchange is in hand here, and returns nil; or, if it was already, a
+// channel that closes when it is over.
+func (t *traces) enter(id store.ID) (over <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if over, ok := t.live[id]; ok {
+		return over
+	}
+	if t.live == nil {
+		t.live = make(map[store.ID]chan struct{})
+	}
+	t.live[id] = make(chan struct{})
+	return nil
+}
+
+func (t *traces) leave(id store.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if over, ok := t.live[id]; ok {
+		close(over)
+		delete(t.live, id)
+	}
+}
+
+// start runs f until it ends or drain cancels it. ctx gives values, not its end.
+func (t *traces) start(ctx context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t.mu.Lock()
+	if t.cancels == nil {
+		t.cancels = make(map[int]context.CancelFunc)
+	}
+	id := t.next
+	t.next++
+	t.cancels[id] = cancel
+	t.mu.Unlock()
+	t.group.Go(func() {
+		defer t.forget(id)
+		f(ctx)
+	})
+}
+
+func (t *traces) forget(id int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cancels[id]()
+	delete(t.cancels, id)
+}
+
+func (t *traces) drain(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() {
+		t.group.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	for _, cancel := range t.cancels {
+		cancel()
+	}
+	t.mu.Unlock()
+	<-idle
+	return fmt.Errorf("exchange: drain: %w", ctx.Err())
+}
