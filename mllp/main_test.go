@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen. Nothing is asserted about how long it took.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // startServer serves s on loopback until the test ends, and returns its address.
 func startServer(tb testing.TB, s *mllp.Server) string {
