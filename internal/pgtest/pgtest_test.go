@@ -74,7 +74,7 @@ func TestDatabasesAreApart(t *testing.T) {
 }
 
 func TestTemplateIsFilledOnce(t *testing.T) {
-	srv := pg.Server(t)
+	srv := pgtest.Start(t, pgtest.Options{}) // the shared one is filled already when tests run again
 	fills := 0
 	fill := func(dsn string) error {
 		fills++
