@@ -204,6 +204,10 @@ func (c *Client) hangUp() {
 	c.raw = nil
 }
 
+// peekTime is how long to read a connection on which something is known to have come. Over TLS it may be nothing but
+// a record of the protocol's own, which leaves the connection as good as it was.
+const peekTime = time.Millisecond
+
 // line is one connection of a Client.
 type line struct {
 	raw   net.Conn

@@ -124,10 +124,13 @@ func (c *conn) handshake(ctx context.Context) bool {
 	}
 	c.armHandshake()
 	switch err := tc.HandshakeContext(ctx); {
+	case err == nil:
 	case errors.Is(err, io.EOF):
 		c.srv.count(EventProbe)
 		return false
-	case err != nil:
+	case c.isDraining():
+		return false
+	default:
 		c.log(fmt.Errorf("mllp: tls handshake: %w", err))
 		return false
 	}
@@ -258,6 +261,7 @@ func (c *conn) message(ctx context.Context, msg []byte) bool {
 		return true
 	}
 	c.srv.state(c.peer, StateActive)
+	defer c.srv.state(c.peer, StateIdle)
 	reply, err := c.srv.Handler.HandleMLLP(ctx, c.peer, c.tls, msg)
 	return c.answer(reply, err)
 }
@@ -270,6 +274,7 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 		return false
 	}
 	c.srv.state(c.peer, StateActive)
+	defer c.srv.state(c.peer, StateIdle)
 	reply, err := h.HandleOversize(ctx, c.peer, c.tls, p.body, p.size)
 	return c.answer(reply, err)
 }
@@ -280,13 +285,13 @@ func (c *conn) answer(reply []byte, err error) bool {
 		c.log(fmt.Errorf("mllp: handle: %w", err))
 		return false
 	}
-	if len(reply) > 0 {
-		if err := c.write(reply); err != nil {
-			c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
-			return false
-		}
+	if len(reply) == 0 {
+		return true
 	}
-	c.srv.state(c.peer, StateIdle)
+	if err := c.write(reply); err != nil {
+		c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
+		return false
+	}
 	return true
 }
 

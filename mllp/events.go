@@ -35,11 +35,11 @@ const (
 type ConnState int
 
 // The states of a connection. One that was admitted goes from StateOpen to StateClosed, with an Active and an Idle
-// for each frame that is handled; one that was not has only StateRefused.
+// for each frame that is handled, whatever becomes of it; one that was not has only StateRefused.
 const (
 	StateOpen    ConnState = iota // admitted
 	StateActive                   // a frame is being handled
-	StateIdle                     // the frame has been answered
+	StateIdle                     // the frame has been dealt with
 	StateClosed                   // ended, for whatever reason
 	StateRefused                  // over a limit, or from an address that is not allowed
 )

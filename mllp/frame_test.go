@@ -193,6 +193,9 @@ func TestReaderDoesNotSeePackets(t *testing.T) {
 // FuzzReader holds the Reader against the model, with the input cut into pieces at random.
 func FuzzReader(f *testing.F) {
 	for i, in := range quirks {
+		if len(in) > 100 {
+			continue // slow to work on; TestReaderDoesNotSeePackets has them
+		}
 		f.Add([]byte(in), uint64(i), uint8(8))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, seed uint64, size uint8) {

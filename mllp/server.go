@@ -58,7 +58,7 @@ type Server struct {
 	ErrorLog  func(peer netip.AddrPort, err error)   // told once of everything worth a line; never holds a peer's bytes
 	Count     func(e Event)                          // told of every quirk that was tolerated
 
-	mu      sync.Mutex
+	mu      sync.Mutex    // taken before that of a conn
 	closing chan struct{} // closed by Shutdown
 	serving map[net.Listener]context.CancelFunc
 	conns   map[*conn]struct{}

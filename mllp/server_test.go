@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,9 +105,16 @@ func (b *book) wait(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func (b *book) waitClosed(t testing.TB, n int) {
+// waitClosed waits until n connections have ended, and returns what b holds then.
+func (b *book) waitClosed(t testing.TB, n int) *book {
 	t.Helper()
-	b.wait(t, "the connection to end", func() bool { return b.states[mllp.StateClosed] >= n })
+	then := &book{}
+	b.wait(t, "the connection to end", func() bool {
+		then.msgs, then.faults, then.log = b.msgs, slices.Clone(b.faults), slices.Clone(b.log)
+		then.counts, then.states = maps.Clone(b.counts), maps.Clone(b.states)
+		return b.states[mllp.StateClosed] >= n
+	})
+	return then
 }
 
 func (b *book) logged(target error) bool {
@@ -326,10 +335,13 @@ func TestServerSurvivesPanics(t *testing.T) {
 	if got := p.rest(); got != "" {
 		t.Errorf("answered %q", got)
 	}
-	b.waitClosed(t, 1)
+	got := b.waitClosed(t, 1)
+	if got.states[mllp.StateActive] != 1 || got.states[mllp.StateIdle] != 1 {
+		t.Errorf("states %v, want one active and one idle", got.states)
+	}
 	var pe *mllp.PanicError
-	if len(b.log) != 1 || !errors.As(b.log[0], &pe) || strings.Contains(pe.Error(), "name") || !bytes.Contains(pe.Stack, []byte("HandleMLLP")) {
-		t.Errorf("logged %v, want a panic without its text", b.log)
+	if len(got.log) != 1 || !errors.As(got.log[0], &pe) || strings.Contains(pe.Error(), "name") || !bytes.Contains(pe.Stack, []byte("HandleMLLP")) {
+		t.Errorf("logged %v, want a panic without its text", got.log)
 	}
 	q := dial(t, addr)
 	q.send("\vnext\x1c\r")

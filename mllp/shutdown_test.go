@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"spinetrace/mllp"
@@ -104,6 +106,38 @@ func TestShutdownCancelsWhenTheGraceEnds(t *testing.T) {
 	}
 	if got := p.rest(); got != "" {
 		t.Errorf("answered %q", got)
+	}
+}
+
+func TestShutdownUnderLoad(t *testing.T) {
+	const peers = 8
+	b := &book{}
+	srv := b.server()
+	addr := startServer(t, srv)
+	var answered atomic.Int64
+	var wg sync.WaitGroup
+	for range peers {
+		p := dial(t, addr)
+		wg.Go(func() {
+			r := mllp.NewReader(p, 0)
+			for mllp.WriteFrame(p, []byte("MSH|load")) == nil {
+				if _, err := r.Next(); err != nil {
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	b.wait(t, "some answers", func() bool { return b.msgs > 100*peers })
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown() = %v", err)
+	}
+	wg.Wait()
+	if got := answered.Load(); got != int64(b.msgs) {
+		t.Errorf("%d messages handled, %d answers received", b.msgs, got)
+	}
+	if len(b.faults) != 0 {
+		t.Errorf("faults %v, want none", b.faults)
 	}
 }
 

@@ -89,9 +89,8 @@ func TestMutualTLS(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	w.waitClosed(t, 3)
-	if len(w.log) != 3 || w.msgs != 0 {
-		t.Errorf("logged %v, %d messages, want three refusals", w.log, w.msgs)
+	if got := w.waitClosed(t, 3); len(got.log) != 3 || got.msgs != 0 {
+		t.Errorf("logged %v, %d messages, want three refusals", got.log, got.msgs)
 	}
 
 	good := client(ca.issue(t, "pas.test", later))
@@ -117,17 +116,16 @@ func TestTLSPortMetByOthers(t *testing.T) {
 	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "adapter.test", time.Now().Add(time.Hour))}}
 	addr := startServer(t, srv)
 	dial(t, addr).Close()
-	b.waitClosed(t, 1)
-	if b.counts[mllp.EventProbe] != 1 || len(b.log) != 0 {
-		t.Errorf("counts %v, log %v, want one probe", b.counts, b.log)
+	if got := b.waitClosed(t, 1); got.counts[mllp.EventProbe] != 1 || len(got.log) != 0 {
+		t.Errorf("counts %v, log %v, want one probe", got.counts, got.log)
 	}
 	p := dial(t, addr)
 	p.send("\vMSH|plain\x1c\r")
 	io.Copy(io.Discard, p)
-	b.waitClosed(t, 2)
+	got := b.waitClosed(t, 2)
 	var record tls.RecordHeaderError
-	if len(b.log) != 1 || !errors.As(b.log[0], &record) {
-		t.Errorf("logged %v, want that it was no TLS", b.log)
+	if len(got.log) != 1 || !errors.As(got.log[0], &record) {
+		t.Errorf("logged %v, want that it was no TLS", got.log)
 	}
 }
 
@@ -146,5 +144,8 @@ func TestTLSShutdown(t *testing.T) {
 	b.wait(t, "both connections", func() bool { return b.states[mllp.StateOpen] == 2 })
 	if err := srv.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown() = %v", err)
+	}
+	if len(b.log) != 0 {
+		t.Errorf("logged %v, want nothing", b.log)
 	}
 }
