@@ -1,0 +1,158 @@
+package smsp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"spinetrace/pds"
+)
+
+// A Client asks one provider. Its fields are the settings of section 16 of the wire
+// contract; set them before the first Trace and leave them alone after. A Client must not
+// be copied once it is in use.
+type Client struct {
+	Endpoint string // absolute URL; https, or http to a loopback address; required
+
+	ODS    string // organisation code of the trust; required unless all that is made from it is set
+	System string // name of this system; default "SPINETRACE"
+
+	Username string    // wsse:Username; default <ODS>-<System>
+	From     string    // wsa:From address, a URI; default urn:nhs-uk:addressing:ods:<ODS>:<System>
+	Sender   string    // itk:senderAddress, a URI; default as From
+	AuditIDs []AuditID // at most 4; default one, urn:nhs-uk:identity:ods:<ODS>:SYS:<System>
+
+	TLS            *tls.Config   // see TLSConfig; nil trusts the system's authorities; 1.2 is the minimum whatever it says
+	Proxy          *url.URL      // nil: none; the environment is not asked
+	ConnectTimeout time.Duration // to connect, and again for the TLS handshake; default 5 s
+	Timeout        time.Duration // for the whole call, or less if the context says so; default 10 s
+	MaxIdle        int           // connections kept open; default 64: make it the number of calls at once
+	MaxResponse    int64         // bytes of an answer, decompressed; default 1 MiB
+	HTTP           *http.Client  // in place of one made from TLS, Proxy, ConnectTimeout and MaxIdle; redirects are not followed whatever it says
+
+	UnquotedAction   bool          // send SOAPAction without the quotes that SOAP 1.1 asks for
+	Validity         time.Duration // from Created to Expires; default 10 min
+	LocalIDRoot      string        // OID of the trust's own numbers; default 2.16.840.1.113883.2.1.3.2.4.18.24
+	LocalIDPrefix    string        // before the colon and the trust's own number; default ODS
+	ShortSurnameOmit bool          // leave names with a surname of one or two letters out of lookups by number
+
+	Rules pds.Rules        // the local checks; their clock is Now unless they have one
+	Now   func() time.Time // default time.Now
+	NewID func() string    // a UUID in upper case; default random
+
+	once     sync.Once // guards the rest
+	invalid  error
+	client   *http.Client
+	auditIDs []AuditID
+	fixed    values
+}
+
+var _ pds.Tracer = (*Client)(nil)
+
+// Errors of a Client's settings; Trace returns them in a [pds.Error] of class
+// [pds.InputInvalid].
+var (
+	ErrEndpoint = errors.New("smsp: endpoint is not an https URL without user, query and fragment, nor such an http URL of a loopback address")
+	ErrInsecure = errors.New("smsp: TLS settings skip the verification of the server")
+	ErrNoODS    = errors.New("smsp: no ODS code")
+)
+
+// Trace asks the provider, once. What the local checks refuse is not asked: the outcome
+// is [pds.Refused] and the Recorder hears nothing. Otherwise the Recorder is told before
+// the call and, whatever happens, once after it.
+//
+// Errors are a [*pds.Error], except that the caller's own cancellation comes back as
+// [context.Canceled], wrapped. A certificate of the server that does not verify is a
+// fault of configuration ([pds.InputInvalid]); the server's refusal of ours is
+// [pds.AccessDenied].
+func (c *Client) Trace(ctx context.Context, req pds.Request) (pds.Result, error) {
+	if err := c.Check(); err != nil {
+		return pds.Result{}, &pds.Error{Class: pds.InputInvalid, Err: err}
+	}
+	req = tidy(req)
+	if res, ok := c.check(req); !ok {
+		return res, nil
+	}
+	q := c.question(req)
+	if req.Recorder == nil {
+		a := c.ask(ctx, q)
+		return a.result, a.err
+	}
+	if err := req.Recorder.Asking(ctx, q.call); err != nil {
+		return pds.Result{}, &pds.Error{Class: pds.Unrecorded, Err: err}
+	}
+	a := c.ask(ctx, q)
+	req.Recorder.Answered(a.record())
+	return a.result, a.err
+}
+
+// Check tells what is wrong with the settings, nil if nothing is: [ErrEndpoint],
+// [ErrInsecure], [ErrNoODS], faults of the audit identities, several of them joined.
+func (c *Client) Check() error {
+	c.once.Do(c.prepare)
+	return c.invalid
+}
+
+// CloseIdleConnections closes the connections that wait for the next question.
+func (c *Client) CloseIdleConnections() {
+	if c.Check() == nil {
+		c.client.CloseIdleConnections()
+	}
+}
+
+func (c *Client) prepare() {
+	system := c.system()
+	address := "urn:nhs-uk:addressing:ods:" + c.ODS + ":" + system
+	c.auditIDs = c.AuditIDs
+	if len(c.auditIDs) == 0 {
+		c.auditIDs = []AuditID{{URI: "urn:nhs-uk:identity:ods:" + c.ODS + ":SYS:" + system}}
+	}
+	c.fixed[slotTo] = c.Endpoint
+	c.fixed[slotUsername] = cmp.Or(c.Username, c.ODS+"-"+system)
+	c.fixed[slotFrom] = cmp.Or(c.From, address)
+	c.fixed[slotSender] = cmp.Or(c.Sender, address)
+	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
+	c.client = c.httpClient()
+
+	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), checkAuditIDs(c.auditIDs))
+}
+
+func (c *Client) checkODS() error {
+	complete := c.Username != "" && c.From != "" && c.Sender != "" && len(c.AuditIDs) > 0
+	if c.ODS == "" && !complete {
+		return ErrNoODS
+	}
+	return nil
+}
+
+func (c *Client) checkTLS() error {
+	if c.TLS != nil && c.TLS.InsecureSkipVerify {
+		return ErrInsecure
+	}
+	return nil
+}
+
+func (c *Client) system() string { return cmp.Or(c.System, "SPINETRACE") }
+
+func (c *Client) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
+}
+
+func (c *Client) newID() string {
+	if c.NewID != nil {
+		return c.NewID()
+	}
+	// The envelope's schema has no lower-case hexadecimals.
+	return strings.ToUpper(uuid.NewString())
+}

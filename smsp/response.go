@@ -1,0 +1,318 @@
+package smsp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"spinetrace/pds"
+)
+
+// An answer is how a call ended.
+type answer struct {
+	response
+	result    pds.Result
+	err       error
+	code      string
+	messageID string
+	reason    string
+	notes     []string
+	took      time.Duration
+}
+
+// record is the answer as the audit has it.
+func (a *answer) record() pds.Answer {
+	return pds.Answer{
+		Status:    a.status,
+		Code:      a.code,
+		MessageID: a.messageID,
+		Reason:    a.reason,
+		NHSNumber: a.result.NHSNumber,
+		Took:      a.took,
+		Body:      a.body,
+	}
+}
+
+// ask makes the call and reads what comes back.
+func (c *Client) ask(ctx context.Context, q *question) *answer {
+	start := c.now()
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 10*time.Second))
+	defer cancel()
+	resp, err := c.post(limited, q)
+
+	a := &answer{response: resp, notes: q.notes}
+	if err != nil {
+		a.reason, a.err = failed(ctx, q.op.name, resp.status, err)
+	} else if fault := a.read(q, c.now()); fault != nil {
+		a.reason, a.err = fault.Err.Error(), fault
+	}
+	a.took = c.now().Sub(start)
+	a.reason = strings.Join(append([]string{a.reason}, a.notes...), "; ")
+	if a.err == nil {
+		a.result.Reason = a.reason
+	}
+	return a
+}
+
+// read goes by the HTTP status first (section 3).
+func (a *answer) read(q *question, now time.Time) *pds.Error {
+	t := treatmentOf(a.status)
+	fault := &pds.Error{
+		Class: t.class,
+		Retry: t.retry,
+		Err:   fmt.Errorf("HTTP status %d", a.status),
+	}
+	if t.class == pds.Busy {
+		fault.RetryAfter = retryAfter(a.header, now)
+	}
+	switch {
+	case t.read:
+		fault = a.readEnvelope(q)
+	case t.fault:
+		if f := a.readOnlyFault(); f != nil {
+			fault = f
+		}
+	}
+	if fault != nil {
+		fault.Status = a.status
+		a.code = fault.Code
+	}
+	return fault
+}
+
+// readOnlyFault returns the fault in a response that cannot be an answer, nil if there
+// is none.
+func (a *answer) readOnlyFault() *pds.Error {
+	header, body, err := open(a.body)
+	if err != nil || !is(body, nsSOAP, "Fault") {
+		return nil
+	}
+	a.messageID = messageID(header)
+	return readFault(body)
+}
+
+// invalid is an answer that cannot be read or cannot be true. It is not asked for again:
+// section 12 repeats only what the provider itself calls invalid, SMSP-0002.
+func invalid(reason string) *pds.Error {
+	return &pds.Error{Class: pds.ResponseInvalid, Err: errors.New(reason)}
+}
+
+// readEnvelope applies the checks of section 10 in its order.
+func (a *answer) readEnvelope(q *question) *pds.Error {
+	// 1 and 2: XML, a SOAP envelope, one element in its Body.
+	header, body, err := open(a.body)
+	if err != nil {
+		return invalid(err.Error())
+	}
+	a.messageID = messageID(header)
+	// 3: a fault may come with status 200 too.
+	if is(body, nsSOAP, "Fault") {
+		return readFault(body)
+	}
+	if !relates(header, q.call.MessageID) {
+		return invalid("RelatesTo names another message")
+	}
+	// 4: one payload that is plain XML.
+	payload, fault := a.unwrap(q, body)
+	if fault != nil {
+		return fault
+	}
+	// 5: the payload is an answer to this operation.
+	if !is(payload, nsHL7, q.op.answer) {
+		return invalid("payload is not an answer to this operation")
+	}
+	// 6: the response code.
+	value := only(payload, nsHL7, "value")
+	code := attr(value, "code")
+	if code == "" {
+		return invalid("no response code")
+	}
+	a.code = presentable(code)
+	if system := attr(value, "codeSystem"); system != oidCodes && system != oidGenericCodes {
+		a.note("code system not expected")
+	}
+	end := endingOf(code)
+	if end.class != 0 {
+		return &pds.Error{Class: end.class, Code: a.code, Retry: end.retry, Err: errors.New("response code")}
+	}
+	a.result = pds.Result{Outcome: end.outcome, Code: code}
+	a.reason = "response code"
+	if !success(end.outcome) {
+		return nil
+	}
+	// 7 and 8: whom the answer is about.
+	patient := descend(payload, q.op.patient)
+	if fault := a.settle(q, payload, patient); fault != nil {
+		a.result = pds.Result{}
+		return fault
+	}
+	// 9: what it says about them.
+	if success(a.result.Outcome) && q.want >= pds.DetailsByNumber {
+		a.result.Patient = a.readPatient(patient)
+	}
+	return nil
+}
+
+func (a *answer) note(s string) { a.notes = append(a.notes, s) }
+
+var (
+	errNotSOAP = errors.New("not a SOAP 1.1 envelope")
+	errBody    = errors.New("not one element in the SOAP body")
+)
+
+// open returns the header, nil if there is none, and the one element of the body.
+func open(b []byte) (header, body *etree.Element, err error) {
+	root, err := parse(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !is(root, nsSOAP, "Envelope") {
+		return nil, nil, errNotSOAP
+	}
+	body = content(only(root, nsSOAP, "Body"))
+	if body == nil {
+		return nil, nil, errBody
+	}
+	return child(root, nsSOAP, "Header"), body, nil
+}
+
+// messageID returns the answer's own id, which the contract leaves to the provider, if it
+// has a reasonable length.
+func messageID(header *etree.Element) string {
+	id := text(child(header, nsWSA, "MessageID"))
+	if len(id) > 128 {
+		return ""
+	}
+	return id
+}
+
+// relates tells whether every RelatesTo that says something says id (section 4). The
+// digits of a UUID are the same in either case.
+func relates(header *etree.Element, id string) bool {
+	for _, r := range children(header, nsWSA, "RelatesTo") {
+		if to := text(r); to != "" && !strings.EqualFold(to, id) {
+			return false
+		}
+	}
+	return true
+}
+
+// unwrap takes the payload out of the distribution envelope. What a provider calls its
+// service and profile is noted when it is not what was expected, no more: some
+// interchange the two.
+func (a *answer) unwrap(q *question, env *etree.Element) (*etree.Element, *pds.Error) {
+	if !is(env, nsITK, "DistributionEnvelope") {
+		return nil, invalid("not an ITK distribution envelope")
+	}
+	header := child(env, nsITK, "header")
+	if s := attr(header, "service"); s != "" && s != q.op.service+"Response" {
+		a.note("service not expected")
+	}
+	for _, item := range children(child(header, nsITK, "manifest"), nsITK, "manifestitem") {
+		for _, key := range []string{"base64", "compressed", "encrypted"} {
+			if v := attr(item, key); v == "true" || v == "1" {
+				return nil, invalid("payload is " + key)
+			}
+		}
+		if p := attr(item, "profileid"); p != "" && p != profilePrefix+q.op.answer {
+			a.note("profile not expected")
+		}
+	}
+	payload := content(only(only(env, nsITK, "payloads"), nsITK, "payload"))
+	if payload == nil {
+		return nil, invalid("not one payload")
+	}
+	return payload, nil
+}
+
+// settle decides whether a success is one (sections 7.1 and 10, steps 7 and 8).
+func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error {
+	number, fault := returnedNumber(patient)
+	if fault != nil {
+		return fault
+	}
+	a.result.NHSNumber = number
+	same := number == q.number
+	switch {
+	case q.want == pds.Verify && a.result.Outcome == pds.Matched:
+		if fault := a.heed(payload); fault != nil || a.result.Outcome != pds.Matched {
+			return fault
+		}
+	case a.result.Outcome == pds.Superseded && same:
+		return invalid("superseding number equals the one sent")
+	case a.result.Outcome == pds.Stale && q.byNumber() && !same:
+		// Nothing vouches for a replacement that Spine did not confirm.
+		return invalid("local copy is of another number")
+	}
+	if a.result.Outcome == pds.Matched && q.byNumber() && !same {
+		a.result.Outcome = pds.Superseded
+		a.reason = "number differs from the one sent"
+	}
+	return a.checkBirth(q, patient)
+}
+
+// returnedNumber finds the NHS number by its root: a local identifier may come first.
+func returnedNumber(patient *etree.Element) (number pds.NHSNumber, fault *pds.Error) {
+	for _, id := range children(patient, nsHL7, "id") {
+		if attr(id, "root") != oidNHSNumber {
+			continue
+		}
+		digits := attr(id, "extension")
+		n, err := pds.ParseNHSNumber(digits)
+		if err != nil || n.Digits() != digits {
+			return pds.NHSNumber{}, invalid("NHS number not valid")
+		}
+		if !number.IsZero() && n != number {
+			return pds.NHSNumber{}, invalid("two NHS numbers")
+		}
+		number = n
+	}
+	if number.IsZero() {
+		return number, invalid("no NHS number")
+	}
+	return number, nil
+}
+
+// heed lets the flag of a verification withdraw a success. It never grants one.
+func (a *answer) heed(payload *etree.Element) *pds.Error {
+	flag := descend(payload, []string{"component", "validIdentifier", "value"})
+	switch attr(flag, "value") {
+	case "true":
+		return nil
+	case "false":
+		a.result.Outcome, a.result.NHSNumber = pds.NotVerified, pds.NHSNumber{}
+		a.reason = "valid identifier is false"
+		return nil
+	}
+	return invalid("valid identifier is neither true nor false")
+}
+
+// checkBirth refuses somebody else: a returned birth date agrees with the one sent, to
+// the precision of the shorter.
+func (a *answer) checkBirth(q *question, patient *etree.Element) *pds.Error {
+	returned := attr(descend(patient, []string{"patientPerson", "birthTime"}), "value")
+	if returned == "" {
+		return nil
+	}
+	born, ok := readDate(returned)
+	if !ok {
+		return invalid("birth date not a date")
+	}
+	if !born.Agrees(q.born) {
+		return invalid("birth date differs")
+	}
+	return nil
+}
+
+// descend follows one child of each name.
+func descend(e *etree.Element, names []string) *etree.Element {
+	for _, n := range names {
+		e = child(e, nsHL7, n)
+	}
+	return e
+}
