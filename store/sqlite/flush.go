@@ -1,0 +1,249 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"spinetrace/store"
+)
+
+// A call is one commit on its way to the disk.
+type call struct {
+	store.Commit
+	bodies  []packed // one per entry
+	size    int
+	receipt store.Receipt
+	done    chan error // holds one, so that the writer never waits for a caller
+}
+
+// packed is an event's bodies as they are stored; data is nil if it has none.
+type packed struct {
+	codec store.Codec
+	data  []byte
+}
+
+// A batch is one transaction: what waits, but no more than this.
+const (
+	batchCalls = 256
+	batchBytes = 8 << 20
+)
+
+// How long the store waits before it tries to mend itself.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = time.Second
+)
+
+// purgeEvery is how often claims that nobody asks for any more are deleted.
+const purgeEvery = time.Hour
+
+// purgePause lets commits in between two batches of a purge.
+const purgePause = 10 * time.Millisecond
+
+// Commit implements [store.Journal].
+func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, error) {
+	if err := c.Check(); err != nil {
+		return store.Receipt{}, err
+	}
+	if err := errors.Join(s.usable(), ctx.Err()); err != nil {
+		return store.Receipt{}, gone(err)
+	}
+	call := s.pack(c)
+	select {
+	case s.queue <- call:
+	case <-s.closing:
+		return store.Receipt{}, unavailable(errors.New("closing"))
+	case <-ctx.Done():
+		return store.Receipt{}, gone(ctx.Err())
+	}
+	select {
+	case err := <-call.done:
+		return call.receipt, err
+	case <-ctx.Done():
+		return store.Receipt{}, gone(ctx.Err())
+	}
+}
+
+// gone makes err one that wraps [store.ErrUnavailable], once.
+func gone(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return unavailable(err)
+}
+
+func (s *Store) pack(c store.Commit) *call {
+	call := &call{Commit: c, bodies: make([]packed, len(c.Entries)), done: make(chan error, 1)}
+	for i, e := range c.Entries {
+		if len(e.Parts) > 0 {
+			codec, data := s.packer.Pack(e.Parts)
+			call.bodies[i] = packed{codec, data}
+			call.size += len(data)
+		}
+	}
+	return call
+}
+
+// run is the writing goroutine: it owns w, and puts another in its place when it breaks.
+func (s *Store) run(w *writer) {
+	head := w.head // as far as the chain was ever seen
+	retry, wait := time.NewTimer(0), firstRetry
+	retry.Stop()
+	purge := time.NewTimer(0)
+	for {
+		var err error
+		select {
+		case <-s.closing:
+			s.end(w)
+			return
+		case c := <-s.queue:
+			err = s.flush(w, s.gather(c))
+		case <-purge.C:
+			err = s.purge(w, purge)
+		case <-retry.C:
+			if w, err = s.reopen(head); err != nil {
+				wait = min(2*wait, lastRetry)
+			}
+		}
+		switch {
+		case err != nil:
+			s.fail(w, err)
+			w = nil
+			retry.Reset(wait)
+		case w != nil:
+			head, wait = w.head, firstRetry
+		}
+	}
+}
+
+// gather takes what waits behind the first call.
+func (s *Store) gather(first *call) []*call {
+	batch, size := append(make([]*call, 0, batchCalls), first), first.size
+	for len(batch) < batchCalls && size < batchBytes {
+		select {
+		case c := <-s.queue:
+			batch, size = append(batch, c), size+c.size
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// flush writes the batch and releases its callers. The error says that w is of no more use.
+func (s *Store) flush(w *writer, batch []*call) error {
+	if w == nil {
+		release(batch, s.usable())
+		return nil
+	}
+	for len(batch) > 0 {
+		culprit, err := w.write(batch)
+		if culprit == nil {
+			if err != nil {
+				release(batch, unavailable(err))
+				return err
+			}
+			release(batch, nil)
+			return nil
+		}
+		culprit.done <- fmt.Errorf("%w: %w", store.ErrRejected, err)
+		batch = slices.DeleteFunc(batch, func(c *call) bool { return c == culprit })
+	}
+	return nil
+}
+
+func release(batch []*call, err error) {
+	for _, c := range batch {
+		c.done <- err
+	}
+}
+
+// purge deletes some of the claims that are too old to count, and sets the timer for more.
+func (s *Store) purge(w *writer, timer *time.Timer) error {
+	if w == nil {
+		timer.Reset(purgeEvery)
+		return nil
+	}
+	more, err := w.purge(s.o.Now().Add(-s.o.ClaimWindow))
+	if more {
+		timer.Reset(purgePause)
+	} else {
+		timer.Reset(purgeEvery)
+	}
+	return err
+}
+
+// fail gives up the connection: what the file holds is read again, from the beginning.
+func (s *Store) fail(w *writer, err error) {
+	if s.usable() == nil {
+		s.o.Log.Error("store unavailable", "err", err)
+	}
+	s.unusable(err)
+	if w == nil {
+		return
+	}
+	if err := w.shut(); err != nil {
+		s.o.Log.Warn("store not closed cleanly", "err", err)
+	}
+}
+
+// reopen opens the file again, and proves that it can be written. last is how far the chain
+// had got; if the file does not hold that event any more, the chain says so.
+func (s *Store) reopen(last store.Head) (*writer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout)
+	defer cancel()
+	w, err := openWriter(ctx, s.path, s.o, false)
+	if err != nil {
+		return nil, err
+	}
+	still, err := w.still(ctx, last)
+	if err == nil && !still {
+		err = s.rewound(w, last)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.shut())
+	}
+	s.mu.Lock()
+	old := s.readers
+	s.readers, s.down = openReaders(s.path), nil
+	s.mu.Unlock()
+	s.o.Log.Info("store available again")
+	return w, explain("close", old.Close())
+}
+
+// rewound writes down that the file lost events: somebody put an older copy in its place.
+func (s *Store) rewound(w *writer, last store.Head) error {
+	from := min(w.head.Seq+1, last.Seq)
+	lost := store.Entry{Kind: store.Rewound, Facts: store.Facts{From: from, To: last.Seq}}
+	note := s.pack(store.Commit{Entries: []store.Entry{lost}})
+	if _, err := w.write([]*call{note}); err != nil {
+		return err
+	}
+	alarm := fmt.Errorf("sqlite: %s lost the events %d to %d of the chain %s, which had been committed; find the file they are in",
+		s.path, from, last.Seq, s.o.Chain)
+	s.o.Log.Error("store lost events", "err", alarm)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alarm = alarm
+	return nil
+}
+
+// end closes what the goroutine owns. The writing connection is the last, because it may
+// write the log back into the file.
+func (s *Store) end(w *writer) {
+	s.mu.Lock()
+	readers := s.readers
+	s.readers = nil
+	s.down = errors.New("closing")
+	s.mu.Unlock()
+	err := explain("close", readers.Close())
+	if w != nil {
+		err = errors.Join(err, w.shut())
+	}
+	if err != nil {
+		s.o.Log.Warn("store not closed cleanly", "err", err)
+	}
+}

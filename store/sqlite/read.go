@@ -1,0 +1,212 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"time"
+
+	"spinetrace/store"
+)
+
+// pageRows is how many events one statement reads. They are in memory before the first is
+// handed out: a reader that takes its time must not keep the write-ahead log from being
+// written back.
+const pageRows = 1000
+
+// reader returns the reading connections.
+func (s *Store) reader() (*sql.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readers == nil {
+		return nil, unavailable(s.down)
+	}
+	return s.readers, nil
+}
+
+// Answer implements [store.Journal].
+func (s *Store) Answer(ctx context.Context, exchange store.ID) ([]byte, bool, error) {
+	parts, ok, err := s.parts(ctx, `select b.codec, b.data from reply r join body b
+		on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq where r.exchange = ?`, exchange[:])
+	if !ok || err != nil {
+		return nil, false, err
+	}
+	reply, ok := store.FindPart(parts, store.Reply)
+	return reply, ok, nil
+}
+
+// Parts implements [store.Audit].
+func (s *Store) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, error) {
+	return s.parts(ctx, `select b.codec, b.data from chain c join body b
+		on b.chain = c.id where b.exchange = ? and b.seq = ? and c.name = ?`, e.Exchange[:], e.Seq, e.Chain)
+}
+
+// parts reads one stored value and takes it apart; ok is false if there is none.
+func (s *Store) parts(ctx context.Context, query string, args ...any) ([]store.Part, bool, error) {
+	db, err := s.reader()
+	if err != nil {
+		return nil, false, err
+	}
+	var b packed
+	err = db.QueryRowContext(ctx, query, args...).Scan(&b.codec, &b.data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, explain("read a body", err)
+	}
+	parts, err := s.packer.Unpack(b.codec, b.data)
+	return parts, err == nil, explain("read a body", err)
+}
+
+// Heads implements [store.Audit].
+func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
+	db, err := s.reader()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, `select id, name from chain order by name`)
+	if err != nil {
+		return nil, explain("read the heads", err)
+	}
+	names := make(map[int64]string)
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		var name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return nil, errors.Join(explain("read the heads", err), rows.Close())
+		}
+		ids, names[id] = append(ids, id), name
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, explain("read the heads", err)
+	}
+	var heads []store.Head
+	for _, id := range ids {
+		head, err := readHead(ctx, db, id, names[id])
+		if err != nil {
+			return nil, explain("read the heads", err)
+		}
+		heads = append(heads, head)
+	}
+	return heads, nil
+}
+
+// readHead reads the newest event's position in a chain.
+func readHead(ctx context.Context, db querier, id int64, name string) (store.Head, error) {
+	head := store.Head{Chain: name}
+	var at int64
+	var hash []byte
+	err := db.QueryRowContext(ctx, `select seq, at, hash from event where chain = ? order by seq desc limit 1`, id).
+		Scan(&head.Seq, &at, &hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return head, nil
+	}
+	if err != nil {
+		return head, err
+	}
+	head.At = moment(at)
+	copy(head.Hash[:], hash)
+	return head, nil
+}
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const (
+	selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
+	ofChain      = selectEvents + `where c.name = ? and e.seq >= ? order by e.seq limit ?`
+	ofExchange   = selectEvents + `where e.exchange = ? order by e.at, c.name, e.seq`
+)
+
+// Events implements [store.Audit]. A chain is read in pages, each of them its own statement.
+func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
+	if q.Exchange != (store.ID{}) {
+		return func(yield func(store.Event, error) bool) {
+			events, err := s.events(ctx, ofExchange, q.Exchange[:])
+			deliver(yield, events, err)
+		}
+	}
+	return func(yield func(store.Event, error) bool) {
+		for from := q.From; ; {
+			page, err := s.events(ctx, ofChain, q.Chain, from, pageRows)
+			if !deliver(yield, page, err) || len(page) < pageRows {
+				return
+			}
+			from = page[len(page)-1].Seq + 1
+		}
+	}
+}
+
+// deliver yields the events or the error, and says whether more are wanted.
+func deliver(yield func(store.Event, error) bool, events []store.Event, err error) bool {
+	if err != nil {
+		yield(store.Event{}, err)
+		return false
+	}
+	for _, e := range events {
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Store) events(ctx context.Context, query string, args ...any) ([]store.Event, error) {
+	db, err := s.reader()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, explain("read events", err)
+	}
+	defer rows.Close()
+	var events []store.Event
+	var hash sql.RawBytes
+	for rows.Next() {
+		var e store.Event
+		var at int64
+		if err := rows.Scan(&e.Chain, &e.Seq, &at, &e.Kind, &e.Exchange, &e.Doc, &hash); err != nil {
+			return nil, explain("read events", err)
+		}
+		e.At = moment(at)
+		copy(e.Hash[:], hash)
+		events = append(events, e)
+	}
+	return events, explain("read events", rows.Err())
+}
+
+// Find implements [store.Audit].
+func (s *Store) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
+	db, err := s.reader()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, `select x.id, x.at, x.application, x.facility, x.control_id, x.type, x.local_id,
+		x.nhs_sent, coalesce(r.outcome, 0), coalesce(r.nhs_found, ''), c.name, x.seq
+		from exchange x join chain c on c.id = x.chain left join reply r on r.exchange = x.id
+		where x.control_id = ? order by x.id desc limit ?`, store.Text(controlID), limit)
+	if err != nil {
+		return nil, explain("find", err)
+	}
+	defer rows.Close()
+	var found []store.Exchange
+	for rows.Next() {
+		var x store.Exchange
+		var at int64
+		err := rows.Scan(&x.ID, &at, &x.Application, &x.Facility, &x.ControlID, &x.Type, &x.LocalID,
+			&x.NHSNumber, &x.Outcome, &x.NHSFound, &x.Chain, &x.Seq)
+		if err != nil {
+			return nil, explain("find", err)
+		}
+		x.At = moment(at)
+		found = append(found, x)
+	}
+	return found, explain("find", rows.Err())
+}
+
+func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

@@ -1,0 +1,191 @@
+// Package sqlite is a [store.Store] in one file, with nothing to set up: for one instance
+// of the service, its commands beside it, trials and demonstrations.
+//
+//	s, err := sqlite.Open("/var/lib/spinetrace/spinetrace.db", store.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	defer s.Close()
+//	if err := s.Start(ctx); err != nil {
+//		return err
+//	}
+//	receipt, err := s.Commit(ctx, commit)
+//
+// One goroutine writes, on one connection: commits that wait at the same time share a
+// transaction, and each is synchronised to disk before it returns. Readers have
+// connections of their own that cannot write.
+//
+// Processes may share the file as long as each writes its own chain. Who writes a chain
+// holds a lock on the file PATH.CHAIN.lock; the system gives it back when the process ends,
+// however it ends. The database must be on a disk of this machine: neither the locks nor
+// the write-ahead log work over a network.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"spinetrace/store"
+)
+
+// A Store keeps the journal in an SQLite file. It is safe for concurrent use.
+type Store struct {
+	path   string
+	o      store.Options
+	packer *store.Packer
+
+	queue   chan *call
+	closing chan struct{}
+	running sync.WaitGroup // Start while it waits, then the writing goroutine
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	cancel  context.CancelFunc // of the Start that waits
+	down    error              // why commits are not tried; nil when they are
+	alarm   error              // what an operator must know although they are
+	readers *sql.DB
+	chain   *flock.Flock
+}
+
+var _ store.Store = (*Store)(nil)
+
+var errNotStarted = errors.New("not started")
+
+// Open makes a Store over the file at path, which need not exist yet. It does not touch
+// the disk: see [Store.Start].
+func Open(path string, o store.Options) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("sqlite: open: no file named")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	packer, err := store.NewPacker()
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	return &Store{
+		path: path, o: o.WithDefaults(), packer: packer,
+		queue: make(chan *call), closing: make(chan struct{}), down: errNotStarted,
+	}, nil
+}
+
+// Start creates the file if there is none, brings its schema up to date and takes the
+// chain. Errors are those of [store.Store]; each says in one sentence what to do. A store
+// is started once.
+func (s *Store) Start(ctx context.Context) error {
+	ctx, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.running.Done()
+	chain, err := s.takeChain(ctx)
+	if err != nil {
+		return s.unusable(err)
+	}
+	w, err := s.connect(ctx)
+	if err != nil {
+		return s.unusable(errors.Join(err, chain.Unlock()))
+	}
+	readers := openReaders(s.path)
+	s.mu.Lock()
+	s.chain, s.readers, s.down = chain, readers, nil
+	s.mu.Unlock()
+	s.running.Go(func() { s.run(w) })
+	return nil
+}
+
+// begin marks the store as started and makes Close end the wait.
+func (s *Store) begin(ctx context.Context) (context.Context, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.closed {
+		return nil, errors.New("sqlite: start: a store is started once")
+	}
+	s.started = true
+	s.running.Add(1)
+	ctx, s.cancel = context.WithCancel(ctx)
+	return ctx, nil
+}
+
+// connect opens the writing connection. Faults that pass are waited out.
+func (s *Store) connect(ctx context.Context) (*writer, error) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		w, err := openWriter(ctx, s.path, s.o, true)
+		if err == nil || !passes(err) {
+			return w, err
+		}
+		s.unusable(err)
+		s.o.Log.Warn("store unavailable", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// unusable makes err the reason why no commit is tried.
+func (s *Store) unusable(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = err
+	return err
+}
+
+// Ready implements [store.Store].
+func (s *Store) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil {
+		return unavailable(s.down)
+	}
+	return s.alarm
+}
+
+// usable returns nil if commits are tried.
+func (s *Store) usable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil {
+		return unavailable(s.down)
+	}
+	return nil
+}
+
+// Close implements [store.Store]. It may be called at any time, and again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = errors.New("closed")
+	chain := s.chain
+	if s.chain = nil; chain == nil {
+		return nil
+	}
+	if err := chain.Unlock(); err != nil {
+		return fmt.Errorf("sqlite: close: %w", err)
+	}
+	return nil
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", store.ErrUnavailable, err) }

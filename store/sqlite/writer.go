@@ -1,0 +1,166 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"spinetrace/store"
+)
+
+// A writer is the connection that writes, and how far the chain has got. One goroutine
+// uses it.
+type writer struct {
+	path  string
+	file  fs.FileInfo // of the file that is open, which may not be the one at path any more
+	db    *sql.DB
+	conn  *sql.Conn
+	now   func() time.Time
+	chain int64
+	head  store.Head
+
+	begin, commit, rollback    *sql.Stmt
+	claim, earlier, take, drop *sql.Stmt
+	open, close, event, body   *sql.Stmt
+}
+
+// openWriter opens the file and reads the head of the chain, which nobody else writes.
+func openWriter(ctx context.Context, path string, o store.Options, create bool) (*writer, error) {
+	db, err := openFile(ctx, path, create)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{path: path, db: db, now: o.Now}
+	if err := w.setUp(ctx, o.Chain); err != nil {
+		return nil, errors.Join(explain("open", err), w.shut())
+	}
+	return w, nil
+}
+
+func (w *writer) setUp(ctx context.Context, chain string) (err error) {
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return err
+	}
+	if w.file, err = os.Stat(w.path); err != nil {
+		return err
+	}
+	for stmt, query := range w.statements() {
+		if *stmt, err = w.conn.PrepareContext(ctx, query); err != nil {
+			return err
+		}
+	}
+	_, err = w.conn.ExecContext(ctx, "insert into chain (name, created) values (?, ?) on conflict do nothing", chain, w.now().UnixMicro())
+	if err != nil {
+		return err
+	}
+	if err = w.conn.QueryRowContext(ctx, "select id from chain where name = ?", chain).Scan(&w.chain); err != nil {
+		return err
+	}
+	w.head, err = readHead(ctx, w.conn, w.chain, chain)
+	return err
+}
+
+func (w *writer) statements() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&w.begin:    `begin immediate`,
+		&w.commit:   `commit`,
+		&w.rollback: `rollback`,
+		&w.claim:    `insert into seen (control_id, sender, body, exchange, at) values (?, ?, ?, ?, ?) on conflict do nothing`,
+		&w.earlier:  `select exchange, at from seen where control_id = ? and sender = ? and body = ?`,
+		&w.take:     `update seen set exchange = ?, at = ? where control_id = ? and sender = ? and body = ?`,
+		&w.drop:     `delete from seen where exchange = ?`,
+		&w.open: `insert into exchange (id, at, application, facility, control_id, type, local_id, nhs_sent, chain, seq)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.close: `insert into reply (exchange, at, outcome, nhs_found, chain, seq) values (?, ?, ?, ?, ?, ?) on conflict do nothing`,
+		&w.event: `insert into event (chain, seq, at, kind, exchange, doc, hash) values (?, ?, ?, ?, ?, ?, ?)`,
+		&w.body:  `insert into body (exchange, chain, seq, codec, data) values (?, ?, ?, ?, ?)`,
+	}
+}
+
+// shut closes the connection, and with it its statements.
+func (w *writer) shut() error {
+	if w.conn != nil {
+		w.conn.Close() // gives it back to db, which has the error
+	}
+	return explain("close", w.db.Close())
+}
+
+// write makes the batch durable in one transaction and sets its receipts. If the database
+// takes offence at one call alone, that call is returned with the error; the others may be
+// written without it. After any other error it is unknown what the file holds.
+func (w *writer) write(batch []*call) (*call, error) {
+	if err := w.inPlace(); err != nil {
+		return nil, err
+	}
+	if _, err := w.begin.Exec(); err != nil {
+		return nil, explain("begin", err)
+	}
+	head, now := w.head, w.now()
+	for _, c := range batch {
+		if err := w.keep(&head, now, c); err != nil {
+			return w.undo(c, err)
+		}
+	}
+	if _, err := w.commit.Exec(); err != nil {
+		return nil, explain("commit", err)
+	}
+	w.head = head
+	return nil, nil
+}
+
+// undo ends a transaction that c could not be kept in.
+func (w *writer) undo(c *call, cause error) (*call, error) {
+	if !refused(cause) {
+		return nil, explain("write", cause) // the connection is dropped, and the transaction with it
+	}
+	if _, err := w.rollback.Exec(); err != nil {
+		return nil, explain("roll back", err)
+	}
+	return c, explain("write", cause)
+}
+
+// inPlace refuses to write into a file that was moved or deleted: it can be written as long
+// as it is open, and nobody would ever find what was.
+func (w *writer) inPlace() error {
+	info, err := os.Stat(w.path)
+	if err != nil || !os.SameFile(info, w.file) {
+		return fmt.Errorf("sqlite: write: %s was moved, deleted or replaced; put it back", w.path)
+	}
+	return nil
+}
+
+// still says whether the file holds the event that head is the position of.
+func (w *writer) still(ctx context.Context, head store.Head) (bool, error) {
+	if head.Seq == 0 {
+		return true, nil
+	}
+	var hash []byte
+	err := w.conn.QueryRowContext(ctx, `select hash from event where chain = ? and seq = ?`, w.chain, head.Seq).Scan(&hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return string(hash) == string(head.Hash[:]), explain("read the head", err)
+}
+
+// purge forgets at most purgeBatch claims made before a time, and says whether there may be
+// more. A claim's exchange is a UUIDv7, made before the claim: its index finds them.
+func (w *writer) purge(before time.Time) (more bool, err error) {
+	var id store.ID
+	ms := max(before.UnixMilli(), 0)
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	r, err := w.conn.ExecContext(context.Background(), `delete from seen where exchange in
+		(select exchange from seen where exchange < ? and at < ? order by exchange limit ?)`, id[:], before.UnixMicro(), purgeBatch)
+	if err != nil {
+		return false, explain("purge", err)
+	}
+	n, err := r.RowsAffected()
+	return n == purgeBatch, explain("purge", err)
+}
+
+const purgeBatch = 500
