@@ -1,0 +1,178 @@
+package hl7v2
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// Batch is a frame or file cut into its messages:
+// [FHS] { [BHS] { MSH ... } [BTS] } [FTS]. Headers and messages have their
+// delimiters each for itself.
+type Batch struct {
+	// Header is the first BHS, or FHS where there is no BHS, and nil when there
+	// is neither. Its fields are read like those of MSH: "BHS-11".
+	Header *Message
+	// Messages are the messages in order, each with its terminators. They share
+	// the memory of the input.
+	Messages [][]byte
+	// Mismatch reports that a trailer is missing under a header, or counts
+	// something else than what was found.
+	Mismatch bool
+}
+
+// Split cuts b at each MSH, FHS, BHS, BTS and FTS that begins a line, where a
+// header is only one if its separator is followed by three or more delimiters:
+// "MSH" in a text cuts nothing. A frame with one message and no headers is a
+// Batch of that message alone; bytes that no header begins are one message too,
+// for [Parse] to refuse.
+func Split(b []byte) Batch {
+	var s splitter
+	b = bytes.TrimPrefix(b, []byte(byteOrderMark))
+	start, message := 0, true
+	for at := range lineStarts(b) {
+		name := boundary(b[at:])
+		if name == "" {
+			continue
+		}
+		if message && len(bytes.TrimSpace(b[start:at])) > 0 {
+			s.message(b[start:at])
+		}
+		start, message = at, name == "MSH"
+		s.mark(name, b[at:])
+	}
+	if message && len(bytes.TrimSpace(b[start:])) > 0 {
+		s.message(b[start:])
+	}
+	s.closeBatch()
+	s.Mismatch = s.Mismatch || s.inFile
+	return s.Batch
+}
+
+// splitter counts what is found against what the trailers say.
+type splitter struct {
+	Batch
+	inFile, inBatch   bool
+	messages, batches int // since the last BHS; since the FHS
+}
+
+func (s *splitter) message(b []byte) {
+	s.Messages = append(s.Messages, b)
+	s.messages++
+}
+
+// mark notes a header or trailer segment that b begins with.
+func (s *splitter) mark(name string, b []byte) {
+	switch name {
+	case "FHS":
+		s.inFile, s.batches = true, 0
+		if s.Header == nil {
+			s.Header = head(name, b)
+		}
+	case "BHS":
+		s.closeBatch()
+		s.inBatch, s.messages = true, 0
+		s.batches++
+		if s.Header == nil || s.Header.find(nameBHS) < 0 {
+			s.Header = head(name, b)
+		}
+	case "BTS":
+		s.count(b, s.messages)
+		s.inBatch, s.messages = false, 0
+	case "FTS":
+		s.closeBatch()
+		s.count(b, s.batches)
+		s.inFile = false
+	}
+}
+
+// closeBatch notes a batch that had no trailer.
+func (s *splitter) closeBatch() {
+	s.Mismatch = s.Mismatch || s.inBatch
+	s.inBatch = false
+}
+
+// count compares field 1 of a trailer with what was found. An empty one is not
+// checked.
+func (s *splitter) count(trailer []byte, found int) {
+	if len(trailer) < 5 {
+		return
+	}
+	field, _, _ := bytes.Cut(trailer[4:], trailer[3:4])
+	if i := bytes.IndexAny(field, "\r\n"); i >= 0 {
+		field = field[:i]
+	}
+	if n, err := strconv.Atoi(string(field)); len(field) > 0 && (err != nil || n != found) {
+		s.Mismatch = true
+	}
+}
+
+// lineStarts yields the offsets at which a line of b can begin.
+func lineStarts(b []byte) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for at := 0; at < len(b) && yield(at); {
+			i := bytes.IndexAny(b[at:], "\r\n")
+			if i < 0 {
+				return
+			}
+			at += i + 1
+		}
+	}
+}
+
+// boundary returns the name of the segment that b begins with if a batch is
+// cut there, else "".
+func boundary(b []byte) string {
+	if len(b) < 3 {
+		return ""
+	}
+	switch name := string(b[:3]); name {
+	case "MSH", "BHS", "FHS":
+		if len(b) < 7 || !legalDelimiter(b[3]) || !distinct(string(b[4:7])) || bytes.IndexByte(b[4:7], b[3]) >= 0 {
+			return ""
+		}
+		return name
+	case "BTS", "FTS":
+		if len(b) == 3 || legalDelimiter(b[3]) || b[3] == '\r' || b[3] == '\n' {
+			return name
+		}
+	}
+	return ""
+}
+
+// Reply returns the answer to a batch in one frame: BHS with the request's
+// BHS-11 as BHS-12, the answers to its messages in order, and BTS with their
+// number. Header.Type is not used.
+func (b Batch) Reply(h Header, answers [][]byte) []byte {
+	w := newBuilder(b.Header)
+	w.batchHeader(h)
+	w.end()
+	out := w.buf
+	for _, answer := range answers {
+		out = append(out, answer...)
+	}
+	w.buf = out
+	w.Segment("BTS").Text(1, strconv.Itoa(len(answers)))
+	if b.Mismatch {
+		w.Text(2, "count mismatch")
+	}
+	w.end()
+	return w.buf
+}
+
+// batchHeader writes BHS like the MSH of an answer. Its fields 3 to 7 have the
+// places of MSH; 11 is the control id and 12 the one that is answered.
+func (b *Builder) batchHeader(h Header) {
+	name := "BHS"
+	if b.to != nil && b.to.find(nameBHS) < 0 {
+		name = "FHS"
+	}
+	path := func(n uint16) Path { return Path{segment: packName(name), field: n} }
+	b.headerMarks("BHS")
+	b.ours(3, path(5), h.Application, h.Own)
+	b.ours(4, path(6), h.Facility, h.Own)
+	b.theirs(5, path(3), h.ReceivingApplication)
+	b.theirs(6, path(4), h.ReceivingFacility)
+	b.time(7, h)
+	b.Text(11, h.ControlID)
+	b.Raw(12, b.echo(path(11)))
+}

@@ -1,0 +1,175 @@
+package hl7v2
+
+import (
+	"strings"
+	"time"
+)
+
+// Header is what an answer, or a message that we originate, says about itself.
+type Header struct {
+	// Application and Facility are our own names, for MSH-3 and MSH-4. In an
+	// answer they stand where the request's MSH-5 or MSH-6 is empty or ROUTE.
+	Application, Facility string
+	// Own writes Application and Facility whatever the request says.
+	Own bool
+	// ReceivingApplication and ReceivingFacility, if not empty, replace the
+	// request's MSH-3 and MSH-4 in MSH-5 and MSH-6.
+	ReceivingApplication, ReceivingFacility string
+	// Type is MSH-9, its parts joined by '^': "ADR^A19^ADR_A19". Empty is the
+	// plain acknowledgement, [AckType].
+	Type string
+	// ControlID is MSH-10: new and unique, at most 20 letters and digits.
+	ControlID string
+	// Time is MSH-7, written in its own location. The zero time leaves it empty.
+	Time time.Time
+	// ASCII writes text without accents, for peers that take nothing above
+	// 0x7E. What is echoed from the request stays as it is.
+	ASCII bool
+}
+
+// AckType returns MSH-9 of a plain acknowledgement of m: `ACK` before v2.4,
+// `ACK^<event>^ACK` from then on. It is `ACK` when m is nil or has no event.
+func AckType(m *Message) string {
+	if m != nil && m.AtLeast("2.4") {
+		if _, event, _ := m.Type(); event != "" {
+			return "ACK^" + event + "^ACK"
+		}
+	}
+	return "ACK"
+}
+
+// Reply begins an answer to a message with its MSH segment. The answer has the
+// request's delimiters, or the standard ones where those are incomplete; its
+// character set, version (2.4 when unreadable), processing id and country; and
+// sender and receiver exchanged, with all their components and bytes. A nil
+// message gives the answer to a frame that has no readable MSH.
+func Reply(to *Message, h Header) *Builder {
+	b := newBuilder(to)
+	b.header(h)
+	return b
+}
+
+// Originate begins a message of our own that follows from another, such as the
+// A31 that brings a traced number home: [Reply] with Header.Own set.
+func Originate(source *Message, h Header) *Builder {
+	h.Own = true
+	return Reply(source, h)
+}
+
+// newBuilder settles how an answer to a message is written.
+func newBuilder(to *Message) *Builder {
+	b := &Builder{to: to, version: defaultVersion}
+	b.buf = b.array[:0]
+	b.codec.delims = standardDelimiters()
+	if to == nil {
+		return b
+	}
+	b.codec.charset = to.charset
+	b.version = effectiveVersion(to.Version())
+	b.foreign = to.guessed || !to.delims.complete()
+	if !b.foreign {
+		b.codec.delims = to.delims
+	}
+	return b
+}
+
+// headerMarks begins a header segment with its first two fields.
+func (b *Builder) headerMarks(name string) {
+	b.buf = append(b.buf, name...)
+	d := b.codec.delims
+	b.buf = append(b.buf, d.Field, d.Component, d.Repetition, d.Escape, d.Subcomponent)
+	if d.Truncation != 0 {
+		b.buf = append(b.buf, d.Truncation)
+	}
+	b.open, b.at = true, 2
+}
+
+// time writes the header's time.
+func (b *Builder) time(field int, h Header) {
+	if !h.Time.IsZero() && b.advance(field) {
+		b.buf = appendTime(b.buf, h.Time, nil)
+	}
+}
+
+// header writes MSH as section 3.3 of the reference says.
+func (b *Builder) header(h Header) {
+	b.headerMarks("MSH")
+	b.ours(3, pathReceivingApplication, h.Application, h.Own)
+	b.ours(4, pathReceivingFacility, h.Facility, h.Own)
+	b.theirs(5, pathSendingApplication, h.ReceivingApplication)
+	b.theirs(6, pathSendingFacility, h.ReceivingFacility)
+	b.time(7, h)
+	b.messageType(h.Type)
+	b.Text(10, h.ControlID)
+	if processing := b.echo(pathProcessingID); processing != "" {
+		b.Raw(11, processing)
+	} else {
+		b.Raw(11, "P")
+	}
+	b.Raw(12, b.version)
+	b.Raw(17, b.echo(pathCountry))
+	if h.ASCII {
+		b.codec.charset = ASCII
+	} else if b.to != nil && b.to.named {
+		b.Raw(18, b.echo(pathCharset))
+	}
+}
+
+// ours writes our name: as the request gave it, unless it did not know.
+func (b *Builder) ours(field int, p Path, name string, own bool) {
+	if raw := b.echo(p); !own && raw != "" && raw != "ROUTE" {
+		b.Raw(field, raw)
+		return
+	}
+	b.Text(field, name)
+}
+
+// theirs writes the receiver's name: the request's sender, unless given.
+func (b *Builder) theirs(field int, p Path, name string) {
+	if name != "" {
+		b.Text(field, name)
+		return
+	}
+	b.Raw(field, b.echo(p))
+}
+
+// messageType writes MSH-9 from its parts joined by '^'.
+func (b *Builder) messageType(joined string) {
+	if joined == "" {
+		b.ackType()
+		return
+	}
+	b.Composite(9, strings.Split(joined, "^")...)
+}
+
+// ackType writes what [AckType] returns.
+func (b *Builder) ackType() {
+	if b.to != nil && compareVersions(b.version, "2.4") >= 0 {
+		if _, event, _ := b.to.Type(); event != "" {
+			b.Composite(9, "ACK", event, "ACK")
+			return
+		}
+	}
+	b.Text(9, "ACK")
+}
+
+// echo returns the request's raw field in the answer's delimiters, "" when it
+// is empty or null.
+func (b *Builder) echo(p Path) string {
+	if b.to == nil {
+		return ""
+	}
+	raw := b.to.Raw(p)
+	if raw == "" || b.to.presence(raw) != Valued {
+		return ""
+	}
+	return b.local(raw)
+}
+
+// local returns a raw field of the request in the answer's delimiters.
+func (b *Builder) local(raw string) string {
+	if !b.foreign || b.to == nil {
+		return raw
+	}
+	return b.to.codec().translate(raw, b.codec)
+}
