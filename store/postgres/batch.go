@@ -1,0 +1,324 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"spinetrace/store"
+)
+
+// shape says which tables a batch's statement writes to, beside event. A role needs only
+// the rights on those, and an unused table costs nothing.
+type shape uint8
+
+const (
+	toSeen shape = 1 << iota
+	toExchange
+	toReply
+	toBody
+	fromSeen
+)
+
+// column is one column of an insert, as an array of parameters.
+type column struct {
+	name, kind string
+	oid        uint32
+}
+
+var (
+	colExchange = column{"exchange", "uuid", oidUUID}
+	colAt       = column{"at", "timestamptz", oidTimestamp}
+	colControl  = column{"control_id", "text", oidText}
+	colSeq      = column{"seq", "bigint", oidBigint}
+	colOutcome  = column{"outcome", "smallint", oidSmallint}
+	colFound    = column{"nhs_found", "text", oidText}
+)
+
+// target is one table of the statement. chain says that its rows begin with our chain.
+type target struct {
+	table   string
+	bit     shape
+	chain   bool
+	columns []column
+}
+
+// The indexes of targets.
+const (
+	inForget = iota
+	inSeen
+	inExchange
+	inReply
+	inBody
+	inEvent
+)
+
+// targets are in the order in which the statement takes its locks. Events are always
+// written.
+var targets = [...]target{
+	{"seen", fromSeen, false, []column{colControl, colExchange}},
+	{"seen", toSeen, false, []column{colControl, {"sender", "uuid", oidUUID}, {"body", "uuid", oidUUID}, colExchange, colAt}},
+	{"exchange", toExchange, true, []column{
+		{"id", "uuid", oidUUID}, colAt, {"application", "text", oidText}, {"facility", "text", oidText}, colControl,
+		{"type", "text", oidText}, {"local_id", "text", oidText}, {"nhs_sent", "text", oidText}, colOutcome, colFound, colSeq}},
+	{"reply", toReply, false, []column{colExchange, colAt, colOutcome, colFound}},
+	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}},
+	{"event", 0, true, []column{
+		colSeq, colAt, {"kind", "smallint", oidSmallint}, colExchange, {"doc", "text", oidText}, {"hash", "bytea", oidBytea}}},
+}
+
+// sql returns the statement of a shape. Its first parameter is the chain, the others are
+// the columns of its targets, in order.
+func (s shape) sql() string {
+	var with []string
+	n := 1
+	for i, t := range targets {
+		if t.bit&s != t.bit {
+			continue
+		}
+		q := t.sql(&n)
+		if i == inEvent && len(with) > 0 {
+			return "with " + strings.Join(with, ", ") + " " + q
+		}
+		if i == inEvent {
+			return q
+		}
+		with = append(with, fmt.Sprintf("t%d as (%s)", i, q))
+	}
+	return ""
+}
+
+func (t target) sql(n *int) string {
+	names, arrays := make([]string, len(t.columns)), make([]string, len(t.columns))
+	for i, c := range t.columns {
+		*n++
+		names[i], arrays[i] = c.name, fmt.Sprintf("$%d::%s[]", *n, c.kind)
+	}
+	rows := fmt.Sprintf("unnest(%s) as r (%s)", strings.Join(arrays, ", "), strings.Join(names, ", "))
+	switch {
+	case t.bit == fromSeen:
+		return "delete from seen using " + rows + " where seen.control_id = r.control_id and seen.exchange = r.exchange"
+	case t.chain:
+		return fmt.Sprintf("insert into %s (chain, %s) select $1::smallint, r.* from %s", t.table, strings.Join(names, ", "), rows)
+	}
+	return fmt.Sprintf("insert into %s (%s) select r.* from %s", t.table, strings.Join(names, ", "), rows)
+}
+
+// batch turns commits into the parameters of one statement. Its memory is used again.
+type batch struct {
+	shape   shape
+	columns [len(targets)][11]array // by target and column
+	claims  []claimRow
+	replies []replyRow
+	forgets []replyRow
+
+	claimed map[store.ClaimKey]store.ID
+	ended   map[store.ID]bool
+}
+
+// claimRow and replyRow wait to be sorted: two instances that insert the same keys in
+// different orders would wait for each other.
+type claimRow struct {
+	key      store.ClaimKey
+	exchange store.ID
+	at       time.Time
+}
+
+type replyRow struct {
+	exchange store.ID
+	at       time.Time
+	closing  store.Closing
+	control  string
+}
+
+func newBatch() *batch {
+	return &batch{claimed: make(map[store.ClaimKey]store.ID), ended: make(map[store.ID]bool)}
+}
+
+func (b *batch) reset() {
+	b.shape = 0
+	for t := range targets {
+		for c, col := range targets[t].columns {
+			b.columns[t][c].reset(col.oid)
+		}
+	}
+	b.claims, b.replies, b.forgets = b.claims[:0], b.replies[:0], b.forgets[:0]
+	clear(b.claimed)
+	clear(b.ended)
+}
+
+// encode seals the commits' events onto head, in the order they came, and sets each
+// commit's receipt to what it will be if the statement succeeds. It returns the new head.
+func (b *batch) encode(head store.Head, now time.Time, commits []*pending) store.Head {
+	b.reset()
+	for _, p := range commits {
+		b.add(&head, now, p)
+	}
+	b.flushSorted()
+	return head
+}
+
+func (b *batch) add(head *store.Head, now time.Time, p *pending) {
+	c := p.commit
+	if first, ok := b.earlier(p); ok {
+		p.receipt = store.Receipt{Status: store.Duplicate, First: first}
+		b.event(head.Append(now, first, store.Entry{Kind: store.Resent, Facts: c.Entries[0].Facts}))
+		return
+	}
+	entries, last := c.Entries, len(c.Entries)-1
+	p.receipt = store.Receipt{}
+	if c.Close != nil && (p.answered || b.ended[c.Exchange]) {
+		p.receipt = store.Receipt{Status: store.AlreadyClosed, First: c.Exchange}
+		entries = slices.Clone(entries)
+		entries[last] = store.Entry{Kind: store.Resent, Facts: entries[last].Facts}
+	}
+	var opened, ended store.Event
+	for i, e := range entries {
+		ended = head.Append(now, c.Exchange, e)
+		if i == 0 {
+			opened = ended
+		}
+		b.event(ended)
+		if len(e.Parts) > 0 {
+			b.body(c.Exchange, ended.Seq, p.bodies[i])
+		}
+	}
+	if c.Open != nil {
+		b.open(p, opened)
+	}
+	if c.Close != nil && p.receipt.Status == store.Kept {
+		b.close(p, ended)
+	}
+}
+
+// earlier returns the exchange that claimed the commit's message before, on disk or in this
+// batch.
+func (b *batch) earlier(p *pending) (store.ID, bool) {
+	if !p.claims() {
+		return store.ID{}, false
+	}
+	if p.first != (store.ID{}) {
+		return p.first, true
+	}
+	first, ok := b.claimed[p.key]
+	return first, ok
+}
+
+func (p *pending) claims() bool { return p.commit.Open != nil && p.commit.Open.Claim != nil }
+
+// forgets says whether the commit gives a claim up.
+func (p *pending) forgets() bool { return p.commit.Close != nil && p.commit.Close.Forget }
+
+func (b *batch) event(e store.Event) {
+	c := &b.columns[inEvent]
+	c[0].bigint(e.Seq)
+	c[1].time(e.At)
+	c[2].smallint(int16(e.Kind))
+	c[3].uuid(e.Exchange)
+	c[4].text(e.Doc)
+	c[5].bytea(e.Hash[:])
+}
+
+func (b *batch) body(exchange store.ID, seq int64, v body) {
+	b.shape |= toBody
+	c := &b.columns[inBody]
+	c[0].uuid(exchange)
+	c[1].bigint(seq)
+	c[2].smallint(int16(v.codec))
+	c[3].bytea(v.data)
+}
+
+func (b *batch) open(p *pending, e store.Event) {
+	b.shape |= toExchange
+	o, id := p.commit.Open, p.commit.Exchange
+	c := &b.columns[inExchange]
+	c[0].uuid(id)
+	c[1].time(e.At)
+	c[2].text(store.Text(o.Application))
+	c[3].text(store.Text(o.Facility))
+	c[4].text(store.Text(o.ControlID))
+	c[5].text(store.Text(o.Type))
+	c[6].text(store.Text(o.LocalID))
+	c[7].text(store.Text(o.NHSNumber))
+	if end := p.commit.Close; end != nil {
+		c[8].smallint(int16(end.Outcome))
+		c[9].text(store.Text(end.NHSNumber))
+	} else {
+		c[8].null()
+		c[9].null()
+	}
+	c[10].bigint(e.Seq)
+	// A claim that is given up in the same act was looked up, and is never written.
+	if p.claims() && !p.forgets() {
+		b.claimed[p.key] = id
+		b.claims = append(b.claims, claimRow{p.key, id, e.At})
+	}
+}
+
+func (b *batch) close(p *pending, e store.Event) {
+	b.ended[p.commit.Exchange] = true
+	if p.commit.Open != nil {
+		return // the outcome is in the exchange's own row
+	}
+	row := replyRow{p.commit.Exchange, e.At, *p.commit.Close, p.control}
+	b.replies = append(b.replies, row)
+	if row.closing.Forget {
+		b.forgets = append(b.forgets, row)
+	}
+}
+
+// flushSorted writes the rows that other instances may write too, in the order of their keys.
+func (b *batch) flushSorted() {
+	slices.SortFunc(b.claims, func(x, y claimRow) int { return compareKeys(x.key, y.key) })
+	for _, r := range b.claims {
+		b.shape |= toSeen
+		c := &b.columns[inSeen]
+		c[0].text(r.key.ControlID)
+		c[1].uuid(r.key.Sender)
+		c[2].uuid(r.key.Body)
+		c[3].uuid(r.exchange)
+		c[4].time(r.at)
+	}
+	byExchange := func(x, y replyRow) int { return bytes.Compare(x.exchange[:], y.exchange[:]) }
+	slices.SortFunc(b.replies, byExchange)
+	for _, r := range b.replies {
+		b.shape |= toReply
+		c := &b.columns[inReply]
+		c[0].uuid(r.exchange)
+		c[1].time(r.at)
+		c[2].smallint(int16(r.closing.Outcome))
+		c[3].text(store.Text(r.closing.NHSNumber))
+	}
+	slices.SortFunc(b.forgets, byExchange)
+	for _, r := range b.forgets {
+		b.shape |= fromSeen
+		c := &b.columns[inForget]
+		c[0].text(r.control)
+		c[1].uuid(r.exchange)
+	}
+}
+
+func compareKeys(a, b store.ClaimKey) int {
+	return cmp.Or(
+		strings.Compare(a.ControlID, b.ControlID),
+		bytes.Compare(a.Sender[:], b.Sender[:]),
+		bytes.Compare(a.Body[:], b.Body[:]),
+	)
+}
+
+// args returns the statement's parameters.
+func (b *batch) args(chain int16) []any {
+	args := []any{int64(chain)}
+	for t := range targets {
+		if bit := targets[t].bit; bit&b.shape != bit {
+			continue
+		}
+		for c := range targets[t].columns {
+			args = append(args, b.columns[t][c].bytes())
+		}
+	}
+	return args
+}

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+const (
+	// connectTimeout bounds the opening of a session.
+	connectTimeout = 2 * time.Second
+	// writeTimeout bounds the wait for the answer to a statement of the writing session:
+	// on a silent network nothing else ends it.
+	writeTimeout = 2 * time.Second
+	// readTimeout is the same for the readers, whose statements may have work to do.
+	readTimeout = 60 * time.Second
+)
+
+// errDSN does not quote the setting, which holds a password.
+var errDSN = errors.New("postgres: the data source is neither a postgres:// URL nor a list of key=value pairs")
+
+// parseDSN reads a data source. Nothing of it is repeated in the error.
+func parseDSN(dsn string) (pq.Config, error) {
+	cfg, err := pq.NewConfig(dsn)
+	if err != nil {
+		return pq.Config{}, errDSN
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	cfg.BinaryParameters = true
+	return cfg, nil
+}
+
+// sessionSettings are what every session asks of the server.
+var sessionSettings = map[string]string{
+	"jit":         "off",
+	"search_path": "public",
+	"timezone":    "UTC",
+	// So that the lock of a client that vanished is free within 8 s.
+	"tcp_keepalives_idle":     "5",
+	"tcp_keepalives_interval": "1",
+	"tcp_keepalives_count":    "3",
+}
+
+// writerSettings fix the plans of the writing session. Its statements are prepared while
+// tables may be empty, and a plan made for an empty table reads all of a full one.
+var writerSettings = map[string]string{
+	"plan_cache_mode":   "force_generic_plan",
+	"enable_seqscan":    "off",
+	"enable_hashjoin":   "off",
+	"enable_mergejoin":  "off",
+	"enable_bitmapscan": "off",
+	// Below writeTimeout, so that waiting for a lock is an answer.
+	"lock_timeout": "1500ms",
+}
+
+// openPool makes a pool, without connecting.
+func openPool(cfg pq.Config, name string, timeout time.Duration, settings ...map[string]string) (*sql.DB, error) {
+	cfg = cfg.Clone()
+	cfg.ApplicationName = name
+	if cfg.Runtime == nil {
+		cfg.Runtime = make(map[string]string)
+	}
+	for _, s := range settings {
+		maps.Copy(cfg.Runtime, s)
+	}
+	c, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", errDSN)
+	}
+	c.Dialer(&dialer{timeout: timeout})
+	return sql.OpenDB(c), nil
+}
+
+// dialer makes connections that do not wait for ever for an answer.
+type dialer struct {
+	net.Dialer
+	timeout time.Duration
+}
+
+func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+// DialContext is what the driver calls when it can.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, timeout: d.timeout}, nil
+}
+
+// conn arms its read deadline with every write: the server owes an answer from then on.
+type conn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}

@@ -1,0 +1,30 @@
+// Package postgres keeps the journal in PostgreSQL 13 or later.
+//
+//	if _, err := postgres.Migrate(ctx, ownerDSN); err != nil {
+//		return err
+//	}
+//	s, err := postgres.Open(dsn, store.Options{Chain: "main"})
+//	if err != nil {
+//		return err
+//	}
+//	defer s.Close()
+//	if err := s.Start(ctx); err != nil {
+//		return err
+//	}
+//	receipt, err := s.Commit(ctx, commit)
+//
+// # Writing
+//
+// Many callers share one flush to disk: one goroutine gathers what they commit and sends it
+// as one statement, on one session that writes nothing else. A statement is committed or
+// not as a whole, so there is never an open transaction, and a message that was claimed
+// before shows as a violated key that undoes all of it.
+//
+// The session holds an advisory lock on the chain. Who loses the session loses the lock
+// with it, so two processes never write one chain, and a process that comes back can tell
+// what became of its last statement: once it holds the lock again, the old session has
+// ended, and the newest event either is the one it sent or is not.
+//
+// Nothing but SQLSTATE, table and constraint of a database error is ever told: the rest may
+// quote the rows it is about.
+package postgres

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"spinetrace/store"
+)
+
+var (
+	errLost  = errors.New("the connection to the database was lost")
+	errOther = errors.New("unexpected answer from the driver")
+)
+
+// fault is what may be told of an error that the server reported.
+type fault struct {
+	code       string // SQLSTATE
+	table      string
+	column     string
+	constraint string
+}
+
+// Error says which rule was broken where, never by what.
+func (f *fault) Error() string {
+	var b strings.Builder
+	b.WriteString("SQLSTATE " + f.code)
+	if f.table != "" {
+		b.WriteString(" on " + f.table)
+	}
+	if f.constraint != "" {
+		b.WriteString(" (" + f.constraint + ")")
+	}
+	return b.String()
+}
+
+// class is the part of the code that says what kind of error it is.
+func (f *fault) class() string { return f.code[:min(2, len(f.code))] }
+
+// of says whether the fault is about a table or one of its partitions.
+func (f *fault) of(table string) bool {
+	return f.table == table || strings.HasPrefix(f.table, table+"_")
+}
+
+// clean turns an error of the driver into one without content. What comes from the network
+// keeps its text.
+func clean(err error) error {
+	var server *pq.Error
+	var network net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &server):
+		return &fault{string(server.Code), server.Table, server.Column, server.Constraint}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &network):
+		return network
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+		return errLost
+	}
+	return errOther
+}
+
+// cleanConnect is clean for the opening of a session, where the driver's own words (of TLS,
+// of the way to log in) hold nothing that needs hiding.
+func cleanConnect(err error) error {
+	if c := clean(err); !errors.Is(c, errOther) {
+		return c
+	}
+	return err
+}
+
+// unavailable is the error of a commit that may be tried again later.
+func unavailable(why error) error { return fmt.Errorf("postgres: %w: %w", store.ErrUnavailable, why) }
+
+// readError is the error of a reader.
+func readError(what string, err error) error {
+	err = clean(err)
+	if f := (*fault)(nil); errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("postgres: %s: %w", what, err)
+	}
+	return fmt.Errorf("postgres: %s: %w: %w", what, store.ErrUnavailable, err)
+}
+
+// lasting is a fault that waiting does not mend; its text is for an operator.
+type lasting struct{ error }
+
+func (l lasting) Unwrap() error { return l.error }
+
+// asLasting explains a failure to open a session when an operator must act. The settings
+// that it names are those of the data source, without the password.
+func asLasting(err error, cfg pq.Config) error {
+	if errors.Is(err, pq.ErrSSLNotSupported) {
+		return lasting{errors.New("postgres: the server does not speak TLS: give it a certificate, or say sslmode=disable in the data source")}
+	}
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	var what string
+	switch f.code {
+	case "28P01", "28000":
+		what = fmt.Sprintf("the server refuses user %q: correct user or password in the data source, or allow them in pg_hba.conf", cfg.User)
+	case "3D000":
+		what = fmt.Sprintf("there is no database %q: create it, or correct the data source", cfg.Database)
+	case "42501":
+		what = fmt.Sprintf("user %q may not use database %q: run `spinetrace migrate roles --apply` as its owner and grant the role", cfg.User, cfg.Database)
+	case "08P01":
+		what = "the server does not know this session's settings: a pooler is in the way, connect to PostgreSQL itself"
+	default:
+		return err
+	}
+	return lasting{fmt.Errorf("postgres: %s (SQLSTATE %s)", what, f.code)}
+}
+
+// verdict is what follows from the end of a batch's statement.
+type verdict int
+
+const (
+	written   verdict = iota
+	duplicate         // nothing kept: a claim was there before
+	closed            // nothing kept: an exchange had its reply before
+	refused           // nothing kept: because of what is in it
+	forbidden         // nothing kept: this role may not
+	again             // nothing kept: chance, another try may do
+	unknown           // who knows
+)
+
+// judge decides what became of a batch. Only what PostgreSQL documents as an aborted
+// statement counts as not kept (storage classes 22, 23, 40, 42, 54).
+func judge(err error) verdict {
+	if err == nil {
+		return written
+	}
+	var f *fault
+	if !errors.As(clean(err), &f) {
+		return unknown
+	}
+	switch f.class() {
+	case "22", "54":
+		return refused
+	case "23":
+		return judgeConstraint(f)
+	case "40":
+		return again
+	case "42":
+		return forbidden
+	}
+	return unknown
+}
+
+func judgeConstraint(f *fault) verdict {
+	switch {
+	case f.code == "23505" && f.of("seen"):
+		return duplicate
+	case f.code == "23505" && f.of("reply"):
+		return closed
+	case f.of("event"):
+		// Another writer's number, or a month without a partition: not the message's fault.
+		return unknown
+	}
+	return refused
+}

@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"time"
+
+	"spinetrace/store"
+)
+
+// page is how many events one statement reads: a long snapshot would keep the database from
+// cleaning up behind every update.
+const page = 10_000
+
+// Heads implements [store.Audit].
+func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
+	const q = `select c.name, e.seq, e.at, e.hash from chain c
+		cross join lateral (select seq, at, hash from event where chain = c.id order by seq desc limit 1) e
+		order by c.name`
+	rows, err := s.reader.QueryContext(ctx, q)
+	if err != nil {
+		return nil, readError("heads", err)
+	}
+	var heads []store.Head
+	err = scan(rows, func() error {
+		var h store.Head
+		var hash []byte
+		if err := rows.Scan(&h.Chain, &h.Seq, &h.At, &hash); err != nil {
+			return err
+		}
+		h.At = h.At.UTC()
+		copy(h.Hash[:], hash)
+		heads = append(heads, h)
+		return nil
+	})
+	if err != nil {
+		return nil, readError("heads", err)
+	}
+	return heads, nil
+}
+
+// Events implements [store.Audit].
+func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
+	if q.Exchange != (store.ID{}) {
+		return s.exchangeEvents(ctx, q.Exchange)
+	}
+	return s.chainEvents(ctx, q.Chain, q.From)
+}
+
+func (s *Store) exchangeEvents(ctx context.Context, id store.ID) iter.Seq2[store.Event, error] {
+	const q = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash
+		from event e join chain c on c.id = e.chain where e.exchange = $1
+		order by e.at, e.chain, e.seq`
+	return func(yield func(store.Event, error) bool) {
+		events, err := s.events(ctx, nil, q, id[:])
+		if err != nil {
+			yield(store.Event{}, readError("events", err))
+			return
+		}
+		for _, e := range events {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) chainEvents(ctx context.Context, chain string, from int64) iter.Seq2[store.Event, error] {
+	// Time never runs backwards along a chain: at spares the partitions already read.
+	const q = `select $1::text, seq, at, kind, exchange, doc, hash from event
+		where chain = $2 and seq >= $3 and at >= $4 order by seq limit $5`
+	return func(yield func(store.Event, error) bool) {
+		var id int16
+		err := s.reader.QueryRowContext(ctx, "select id from chain where name = $1", chain).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return
+		}
+		var events []store.Event
+		since := time.Unix(0, 0)
+		for err == nil {
+			events, err = s.events(ctx, events[:0], q, chain, id, from, since, page)
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
+				from, since = e.Seq+1, e.At
+			}
+			if err == nil && len(events) < page {
+				return
+			}
+		}
+		yield(store.Event{}, readError("events", err))
+	}
+}
+
+// events appends what a query returns, all of it or nothing.
+func (s *Store) events(ctx context.Context, to []store.Event, query string, args ...any) ([]store.Event, error) {
+	rows, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	err = scan(rows, func() error {
+		var e store.Event
+		var hash sql.RawBytes
+		if err := rows.Scan(&e.Chain, &e.Seq, &e.At, &e.Kind, &e.Exchange, &e.Doc, &hash); err != nil {
+			return err
+		}
+		e.At = e.At.UTC()
+		copy(e.Hash[:], hash)
+		to = append(to, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return to, nil
+}
+
+// Parts implements [store.Audit].
+func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, ok bool, err error) {
+	const q = `select codec, data from body
+		where exchange = $1 and chain = (select id from chain where name = $2) and seq = $3`
+	var b body
+	err = s.reader.QueryRowContext(ctx, q, e.Exchange[:], e.Chain, e.Seq).Scan(&b.codec, &b.data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, readError("parts", err)
+	}
+	parts, err = s.packer.Unpack(b.codec, b.data)
+	return parts, err == nil, err
+}
+
+// Answer implements [store.Journal].
+func (s *Store) Answer(ctx context.Context, exchange store.ID) (reply []byte, ok bool, err error) {
+	const q = "select codec, data from body where exchange = $1 order by chain, seq"
+	rows, err := s.reader.QueryContext(ctx, q, exchange[:])
+	if err != nil {
+		return nil, false, readError("answer", err)
+	}
+	damaged := false
+	err = scan(rows, func() error {
+		var b body
+		if err := rows.Scan(&b.codec, &b.data); err != nil {
+			return err
+		}
+		parts, err := s.packer.Unpack(b.codec, b.data)
+		damaged = damaged || err != nil
+		if data, found := store.FindPart(parts, store.Reply); found {
+			reply, ok = data, true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, readError("answer", err)
+	}
+	if !ok && damaged {
+		return nil, false, store.ErrParts
+	}
+	return reply, ok, nil
+}
+
+// Find implements [store.Audit].
+func (s *Store) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
+	const q = `select e.id, e.at, e.application, e.facility, e.control_id, e.type, e.local_id, e.nhs_sent,
+		coalesce(e.outcome, r.outcome, 0), coalesce(e.nhs_found, r.nhs_found, ''), c.name, e.seq
+		from (select id, at, application, facility, control_id, type, local_id, nhs_sent, outcome, nhs_found, chain, seq
+			from exchange where control_id = $1 order by id desc limit $2) e
+		join chain c on c.id = e.chain
+		left join lateral (select outcome, nhs_found from reply where exchange = e.id limit 1) r on true
+		order by e.id desc`
+	rows, err := s.reader.QueryContext(ctx, q, store.Text(controlID), limit)
+	if err != nil {
+		return nil, readError("find", err)
+	}
+	var found []store.Exchange
+	err = scan(rows, func() error {
+		var x store.Exchange
+		err := rows.Scan(&x.ID, &x.At, &x.Application, &x.Facility, &x.ControlID, &x.Type, &x.LocalID, &x.NHSNumber,
+			&x.Outcome, &x.NHSFound, &x.Chain, &x.Seq)
+		x.At = x.At.UTC()
+		found = append(found, x)
+		return err
+	})
+	if err != nil {
+		return nil, readError("find", err)
+	}
+	return found, nil
+}

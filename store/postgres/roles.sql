@@ -1,0 +1,45 @@
+-- The roles hold rights and cannot log in. Give the service a login of its own:
+--
+--   create role spinetrace login password '…' in role spinetrace_runtime;
+--
+-- spinetrace_runtime  the service: may add to the journal and read it, nothing else
+-- spinetrace_reader   the auditor: may read, and record in a chain of commands that it looked
+-- spinetrace_pruner   clears away: may delete old claims
+
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['spinetrace_runtime', 'spinetrace_reader', 'spinetrace_pruner'] loop
+    begin
+      execute format('create role %I nologin', name);
+    exception when duplicate_object or unique_violation then
+      null; -- a role belongs to the whole server: another database made it
+    end;
+  end loop;
+end
+$$;
+
+grant usage on schema public to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
+grant select on schema_version, chain, event, exchange, reply, body, seen
+  to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
+grant execute on function spinetrace_partitions_until
+  to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
+
+grant insert on chain, event, exchange, reply, body to spinetrace_runtime;
+grant insert, update, delete on seen to spinetrace_runtime;
+grant execute on function spinetrace_partitions to spinetrace_runtime;
+
+grant insert on chain, event to spinetrace_reader;
+
+grant delete on seen to spinetrace_pruner;
+
+-- A grant cannot tell one chain from another: policies keep the auditor out of the service's.
+alter table event enable row level security;
+drop policy if exists read on event;
+drop policy if exists runtime on event;
+drop policy if exists look on event;
+create policy read on event for select using (true);
+create policy runtime on event for insert to spinetrace_runtime with check (true);
+create policy look on event for insert to spinetrace_reader
+  with check (chain in (select id from chain where name like '%.cli'));

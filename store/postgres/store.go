@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+
+	"spinetrace/store"
+)
+
+var (
+	errClosed     = errors.New("the store is closed")
+	errNotStarted = errors.New("the store has not been started")
+)
+
+// Store is a [store.Store] in PostgreSQL.
+type Store struct {
+	opts   store.Options
+	cfg    pq.Config
+	packer *store.Packer
+	writer *sql.DB // one connection at a time, none kept
+	reader *sql.DB
+	inbox  inbox
+
+	mu      sync.Mutex
+	away    error // why a commit would be refused; nil: it would be tried
+	lost    error // which committed events the database lost
+	until   time.Time
+	stop    context.CancelFunc // nil until started
+	closed  bool
+	running sync.WaitGroup
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open makes a Store for a data source in one of lib/pq's two forms, postgres://… or
+// key=value. It does not use the network: its errors are about dsn and o, and repeat
+// nothing of dsn.
+func Open(dsn string, o store.Options) (*Store, error) {
+	o = o.WithDefaults()
+	if len(o.Chain) > 50 {
+		return nil, fmt.Errorf("postgres: a chain's name has at most 50 bytes, this one %d", len(o.Chain))
+	}
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	packer, err := store.NewPacker()
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	name := "spinetrace/" + o.Chain
+	writer, err := openPool(cfg, name, writeTimeout, sessionSettings, writerSettings)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := openPool(cfg, name, readTimeout, sessionSettings)
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxIdleConns(-1)
+	reader.SetMaxOpenConns(4)
+	reader.SetConnMaxIdleTime(time.Minute)
+	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, away: errNotStarted}
+	s.inbox.wake = make(chan struct{}, 1)
+	s.inbox.down = errNotStarted
+	return s, nil
+}
+
+// Start implements [store.Store].
+func (s *Store) Start(ctx context.Context) error {
+	var held time.Time // since when the chain has been seen in other hands
+	wait := backoffFirst
+	for {
+		sess, err := s.openSession(ctx, backend{})
+		if err == nil {
+			if err = s.begin(ctx, sess); err == nil {
+				return nil
+			}
+		}
+		switch {
+		case errors.As(err, new(lasting)):
+			return err
+		case errors.Is(err, errHeld):
+			if held.IsZero() {
+				held = time.Now().Add(-lockWait)
+			}
+			err = fmt.Errorf("postgres: %w: chain %q is being written by %s", store.ErrChainInUse, s.opts.Chain, s.holder(ctx))
+			if time.Since(held) >= s.opts.ChainWait {
+				return err
+			}
+		}
+		s.down(err)
+		if err := sleep(ctx, wait); err != nil {
+			return unavailable(err)
+		}
+		wait = min(2*wait, backoffMost)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin starts what runs as long as the store does.
+func (s *Store) begin(ctx context.Context, sess *session) (err error) {
+	defer func() {
+		if err != nil {
+			sess.release()
+		}
+	}()
+	if err := s.pooled(ctx, sess); err != nil {
+		return err
+	}
+	head, err := sess.head(s.opts.Chain)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.stop != nil {
+		return lasting{errors.New("postgres: a store is started once")}
+	}
+	life, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	f := &flusher{s: s, sess: sess, batch: newBatch(), head: head, next: head, opened: make(map[store.ID]string)}
+	s.running.Go(func() { f.run(life) })
+	s.running.Go(func() { s.keepHouse(life) })
+	s.away = nil
+	s.inbox.accept()
+	return nil
+}
+
+// Ready implements [store.Store].
+func (s *Store) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		return s.away
+	}
+	return s.lost
+}
+
+// down makes commits fail at once and returns those that waited.
+func (s *Store) down(why error) []*pending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = why
+	return s.inbox.refuse(why)
+}
+
+func (s *Store) up() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		s.opts.Log.Info("database back in service", "chain", s.opts.Chain)
+	}
+	s.away = nil
+	s.inbox.accept()
+}
+
+// rewound keeps Ready from saying yes until somebody has looked.
+func (s *Store) rewound(why error) {
+	s.opts.Log.Error("committed events lost", "err", why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = why
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed, s.away = true, errClosed
+	stop := s.stop
+	s.mu.Unlock()
+	s.inbox.close()
+	if stop != nil {
+		stop()
+	}
+	s.running.Wait()
+	return errors.Join(s.writer.Close(), s.reader.Close())
+}
+
+// Commit implements [store.Journal].
+func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, error) {
+	if err := c.Check(); err != nil {
+		return store.Receipt{}, fmt.Errorf("postgres: %w", err)
+	}
+	p := s.prepare(c)
+	if err := s.inbox.put(p); err != nil {
+		return store.Receipt{}, err
+	}
+	select {
+	case r := <-p.done:
+		return r.receipt, r.err
+	case <-ctx.Done():
+		p.gone.Store(true)
+		return store.Receipt{}, unavailable(ctx.Err())
+	}
+}
+
+// prepare does what can be done beside the flusher.
+func (s *Store) prepare(c store.Commit) *pending {
+	p := &pending{
+		commit:  c,
+		bodies:  make([]body, len(c.Entries)),
+		follows: c.Open == nil && c.Exchange != store.ID{},
+		done:    make(chan result, 1),
+	}
+	if p.claims() {
+		p.key = c.Open.Claim.Key()
+	}
+	for i, e := range c.Entries {
+		p.size += 1024 // the event's document, about
+		if len(e.Parts) > 0 {
+			p.bodies[i].codec, p.bodies[i].data = s.packer.Pack(e.Parts)
+			p.size += len(p.bodies[i].data)
+		}
+	}
+	return p
+}
