@@ -1,0 +1,262 @@
+package main
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// config is every setting. A field's tags are the whole of its documentation: envconfig is
+// the variable, default what it is when the variable is missing, shown what the table
+// of settings says instead of a default that is worked out, oneof, min and max what
+// is accepted, desc the meaning. The names are written out in full, because envconfig would
+// otherwise accept the variable without its prefix as well: LOG_LEVEL, STORE.
+type config struct {
+	ODS         string `envconfig:"SPINETRACE_ODS" shown:"required by serve and trace" desc:"the trust's ODS code; MSH-4 of what we originate"`
+	Application string `envconfig:"SPINETRACE_APPLICATION" default:"SPINETRACE" desc:"MSH-3 of what we originate"`
+
+	MLLPAddr         string        `envconfig:"SPINETRACE_MLLP_ADDR" default:"127.0.0.1:2575" desc:"address of the listener"`
+	MLLPTLS          string        `envconfig:"SPINETRACE_MLLP_TLS" shown:"off" oneof:"off,server,mutual" desc:"TLS of the listener; must be given, even as off, when the address is not loopback"`
+	MLLPCert         string        `envconfig:"SPINETRACE_MLLP_CERT" desc:"PEM file: the listener's certificate and its chain"`
+	MLLPKey          string        `envconfig:"SPINETRACE_MLLP_KEY" desc:"PEM file: the key of MLLP_CERT"`
+	MLLPClientCA     string        `envconfig:"SPINETRACE_MLLP_CLIENT_CA" desc:"PEM file: who may have signed a client's certificate, for mutual"`
+	MLLPAllow        Networks      `envconfig:"SPINETRACE_MLLP_ALLOW" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks that may connect"`
+	MLLPMaxFrame     Size          `envconfig:"SPINETRACE_MLLP_MAX_FRAME" default:"1MiB" min:"1KiB" max:"64MiB" desc:"longest message"`
+	MLLPMaxConns     int           `envconfig:"SPINETRACE_MLLP_MAX_CONNS" default:"1000" min:"1" max:"100000" desc:"connections at a time"`
+	MLLPMaxPerAddr   int           `envconfig:"SPINETRACE_MLLP_MAX_CONNS_PER_ADDR" default:"200" min:"1" max:"100000" desc:"connections at a time from one address"`
+	MLLPIdleTimeout  time.Duration `envconfig:"SPINETRACE_MLLP_IDLE_TIMEOUT" default:"0s" min:"0s" max:"720h" desc:"how long a connection may be silent between messages; 0 means for ever, TCP keep-alive finds the dead ones"`
+	MLLPFrameTimeout time.Duration `envconfig:"SPINETRACE_MLLP_FRAME_TIMEOUT" default:"30s" min:"100ms" max:"1h" desc:"longest gap between two bytes of a message; a whole message may take ten times that"`
+	MLLPWriteTimeout time.Duration `envconfig:"SPINETRACE_MLLP_WRITE_TIMEOUT" default:"10s" min:"100ms" max:"1h" desc:"longest time to write an answer"`
+
+	AckMode          string        `envconfig:"SPINETRACE_ACK_MODE" default:"original" oneof:"original,enhanced" desc:"acknowledgement mode; this release has original only"`
+	AckProfile       string        `envconfig:"SPINETRACE_ACK_PROFILE" default:"hl7" oneof:"hl7,park,ar_validation" desc:"how the senders read AE and AR: hl7 as the standard says, park AR only for what may succeed later, ar_validation AR for every permanent fault"`
+	ProcessingIDs    List          `envconfig:"SPINETRACE_PROCESSING_IDS" default:"P" desc:"values of MSH-11 that are ours; others are refused with AR 202"`
+	ADTAnswer        string        `envconfig:"SPINETRACE_ADT_ANSWER" default:"traced" oneof:"traced,plain" desc:"what answers an ADT: traced carries the result; this release has no plain"`
+	ReplyBudget      time.Duration `envconfig:"SPINETRACE_REPLY_BUDGET" default:"4s" min:"100ms" max:"10m" desc:"longest time to an answer, back end included"`
+	TraceEvents      List          `envconfig:"SPINETRACE_TRACE_EVENTS" default:"A01,A04,A05,A08,A14,A28,A31" desc:"ADT events that may trace"`
+	LocalID          string        `envconfig:"SPINETRACE_LOCAL_ID" default:"MR,PI,PT" desc:"how to recognise the local patient number: list of TYPE, AUTHORITY^TYPE, AUTHORITY^ or ^TYPE"`
+	NHSNumbers       string        `envconfig:"SPINETRACE_NHS_NUMBER_PATTERNS" default:"NHS^NH,NHS^,^NH,NHSNBR^NHSNMBR,NHSNMBR^,NHS Number^NHS,2.16.840.1.113883.2.1.4.1^NH" desc:"how to recognise the NHS number; written like LOCAL_ID"`
+	DuplicateWindow  time.Duration `envconfig:"SPINETRACE_DUPLICATE_WINDOW" default:"168h" min:"1m" max:"8760h" desc:"how long the same message counts as a resend"`
+	DuplicateQueries time.Duration `envconfig:"SPINETRACE_DUPLICATE_WINDOW_QUERY" default:"60s" min:"1s" max:"8760h" desc:"the same for queries"`
+
+	Backend            string        `envconfig:"SPINETRACE_BACKEND" shown:"required by serve and trace" desc:"who is asked: smsp"`
+	BackendTimeout     time.Duration `envconfig:"SPINETRACE_BACKEND_TIMEOUT" default:"10s" min:"100ms" max:"10m" desc:"longest time of one call"`
+	BackendAttempts    int           `envconfig:"SPINETRACE_BACKEND_ATTEMPTS" default:"3" min:"1" max:"10" desc:"calls for one question, if asking again may help"`
+	BackendConcurrency int           `envconfig:"SPINETRACE_BACKEND_CONCURRENCY" default:"64" min:"1" max:"10000" desc:"calls at a time"`
+	AllowWildcards     bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_WILDCARDS" default:"false" desc:"let a * in a name or postcode through to a search"`
+	AllowPartialDOB    bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_PARTIAL_DOB" default:"false" desc:"let a search go without the day or month of birth"`
+	ADTDetails         bool          `envconfig:"SPINETRACE_ADT_DETAILS" default:"false" desc:"ask for the details of an ADT's patient, not only for the number"`
+
+	SMSPURL            URL           `envconfig:"SPINETRACE_SMSP_URL" shown:"required by smsp" desc:"https URL of the mini services; plain http to loopback only"`
+	SMSPCert           string        `envconfig:"SPINETRACE_SMSP_CERT" desc:"PEM file: our client certificate"`
+	SMSPKey            string        `envconfig:"SPINETRACE_SMSP_KEY" desc:"PEM file: the key of SMSP_CERT"`
+	SMSPCA             string        `envconfig:"SPINETRACE_SMSP_CA" shown:"the system's" desc:"PEM file: who signed the provider's certificate"`
+	SMSPServerName     string        `envconfig:"SPINETRACE_SMSP_SERVER_NAME" shown:"the URL's host" desc:"name in the provider's certificate"`
+	SMSPUsername       string        `envconfig:"SPINETRACE_SMSP_USERNAME" shown:"ODS-APPLICATION" desc:"wsse:Username"`
+	SMSPFrom           string        `envconfig:"SPINETRACE_SMSP_FROM" shown:"urn:nhs-uk:addressing:ods:ODS:APPLICATION" desc:"wsa:From"`
+	SMSPSender         string        `envconfig:"SPINETRACE_SMSP_SENDER" shown:"urn:nhs-uk:addressing:ods:ODS:APPLICATION" desc:"itk:senderAddress"`
+	SMSPAuditIDs       string        `envconfig:"SPINETRACE_SMSP_AUDIT_IDS" shown:"urn:nhs-uk:identity:ods:ODS:SYS:APPLICATION" desc:"audit identities: list of [TYPE=]URI with {user}, {org}, {system}"`
+	SMSPActionQuoted   bool          `envconfig:"SPINETRACE_SMSP_SOAP_ACTION_QUOTED" default:"true" desc:"write the SOAPAction header in quotes"`
+	SMSPConnectTimeout time.Duration `envconfig:"SPINETRACE_SMSP_CONNECT_TIMEOUT" default:"5s" min:"100ms" max:"1m" desc:"longest time to connect, TLS included"`
+	SMSPValidity       time.Duration `envconfig:"SPINETRACE_SMSP_TIMESTAMP_VALIDITY" default:"10m" min:"10s" max:"24h" desc:"from Created to Expires of a question"`
+	SMSPLocalIDRoot    string        `envconfig:"SPINETRACE_SMSP_LOCAL_ID_ROOT" shown:"the generic one" desc:"OID of the local patient number"`
+	SMSPLocalIDPrefix  string        `envconfig:"SPINETRACE_SMSP_LOCAL_ID_PREFIX" shown:"ODS" desc:"what stands before the local patient number"`
+	SMSPShortSurname   string        `envconfig:"SPINETRACE_SMSP_SHORT_SURNAME" default:"send" oneof:"send,omit" desc:"a surname of one or two letters in a search"`
+	SMSPAcceptStale    bool          `envconfig:"SPINETRACE_SMSP_ACCEPT_STALE" default:"true" desc:"answer a query from the provider's local copy (SMSP-0003); false answers AR 207"`
+	SMSPMaxResponse    Size          `envconfig:"SPINETRACE_SMSP_MAX_RESPONSE_BYTES" default:"1MiB" min:"16KiB" max:"64MiB" desc:"longest answer that is read"`
+	SMSPProxy          Secret        `envconfig:"SPINETRACE_SMSP_PROXY" shown:"none" desc:"http or https URL of the proxy to go through"`
+
+	Store         Secret        `envconfig:"SPINETRACE_STORE" default:"sqlite:spinetrace.db" desc:"postgres://... or sqlite:PATH"`
+	Chain         string        `envconfig:"SPINETRACE_CHAIN" default:"main" desc:"this instance's audit chain; a second instance must have its own"`
+	CommitTimeout time.Duration `envconfig:"SPINETRACE_COMMIT_TIMEOUT" default:"900ms" min:"50ms" max:"1m" desc:"longest wait for a commit; then nothing positive is said"`
+
+	DrainTimeout time.Duration `envconfig:"SPINETRACE_DRAIN_TIMEOUT" default:"10s" min:"0s" max:"10m" desc:"from the stop signal to the end of exchanges in hand"`
+	AdminAddr    string        `envconfig:"SPINETRACE_ADMIN_ADDR" default:"127.0.0.1:8575" desc:"address of /-/healthy, /-/ready and /metrics"`
+	LogLevel     slog.Level    `envconfig:"SPINETRACE_LOG_LEVEL" default:"INFO" desc:"debug, info, warn or error"`
+}
+
+// validate reports what no type and no tag can: settings that do not fit together. What only
+// some commands need is checked by require.
+func (c *config) validate(f *faults) {
+	c.checkNames(f)
+	c.checkListener(f)
+	c.checkMessages(f)
+	c.checkBackend(f)
+	c.checkStore(f)
+	c.checkTimes(f)
+}
+
+var (
+	odsCode     = regexp.MustCompile(`^[A-Z0-9]{1,12}$`)
+	systemName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$`)
+	oid         = regexp.MustCompile(`^[0-2](\.(0|[1-9][0-9]*))+$`)
+	eventCode   = regexp.MustCompile(`^A[0-9]{2}$`)
+	dnsName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$`)
+	headerValue = regexp.MustCompile(`^[!-~]([ -~]{0,198}[!-~])?$`)
+	chainName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+)
+
+// checkText reports a value, if there is one, that the pattern does not match.
+func (f *faults) checkText(name, value string, pattern *regexp.Regexp, text string) {
+	if value != "" && !pattern.MatchString(value) {
+		f.add(name, text)
+	}
+}
+
+func (c *config) checkNames(f *faults) {
+	f.checkText("ODS", c.ODS, odsCode, "is not an ODS code; write its capital letters and digits")
+	f.checkText("APPLICATION", c.Application, systemName, "is not a name; write up to 40 letters, digits, dots, hyphens and underscores")
+	f.checkText("CHAIN", c.Chain, chainName, "is not a chain's name; write up to 40 small letters, digits, hyphens and underscores")
+}
+
+func (c *config) checkListener(f *faults) {
+	f.checkAddr("MLLP_ADDR", c.MLLPAddr)
+	f.checkAddr("ADMIN_ADDR", c.AdminAddr)
+	if c.MLLPTLS == "" && !loopback(c.MLLPAddr) && !f.has("MLLP_ADDR") {
+		f.add("MLLP_TLS", "is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear")
+	}
+	if c.MLLPTLS != "server" && c.MLLPTLS != "mutual" {
+		return
+	}
+	f.checkGiven("MLLP_CERT", c.MLLPCert, "MLLP_TLS asks for TLS")
+	f.checkGiven("MLLP_KEY", c.MLLPKey, "MLLP_TLS asks for TLS")
+	if c.MLLPTLS == "mutual" {
+		f.checkGiven("MLLP_CLIENT_CA", c.MLLPClientCA, "MLLP_TLS is mutual")
+	}
+}
+
+// listenerTLS is MLLP_TLS with its default.
+func (c *config) listenerTLS() string { return cmp.Or(c.MLLPTLS, "off") }
+
+func (f *faults) checkGiven(name, value, why string) {
+	if value == "" {
+		f.add(name, "is missing, and "+why+"; write the path of a PEM file")
+	}
+}
+
+func (f *faults) checkAddr(name, addr string) {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		f.add(name, "is not an address; write host:port, for example 127.0.0.1:2575")
+	}
+}
+
+// loopback tells whether an address of the form host:port can be reached from this machine
+// only. A name other than localhost counts as reachable: who knows what it resolves to.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+func (c *config) checkMessages(f *faults) {
+	if c.AckMode == "enhanced" {
+		f.add("ACK_MODE", "this release has no enhanced mode; write original")
+	}
+	if c.ADTAnswer == "plain" {
+		f.add("ADT_ANSWER", "this release has no plain answers; write traced")
+	}
+	for _, id := range c.ProcessingIDs {
+		if !slices.Contains([]string{"P", "T", "D"}, id) {
+			f.add("PROCESSING_IDS", "has something else than P, T and D; write those of the three that are ours")
+		}
+	}
+	for _, event := range c.TraceEvents {
+		if !eventCode.MatchString(event) {
+			f.add("TRACE_EVENTS", "has something that is no ADT event; write codes such as A28, with commas between")
+		}
+	}
+	c.checkPatterns(f)
+}
+
+func (c *config) checkBackend(f *faults) {
+	switch c.Backend {
+	case "smsp":
+		c.checkSMSP(f)
+	case "pds":
+		f.add("BACKEND", "this release cannot ask PDS FHIR; write smsp")
+	case "":
+	default:
+		f.add("BACKEND", "is not a back end of this release; write smsp")
+	}
+}
+
+func (c *config) checkSMSP(f *faults) {
+	switch u := c.SMSPURL.URL; {
+	case u == nil:
+		f.add("SMSP_URL", "is missing, and BACKEND is smsp; write the https URL that the provider gave you")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		f.add("SMSP_URL", "is plain http to another machine; write an https URL")
+	}
+	if (c.SMSPCert == "") != (c.SMSPKey == "") {
+		f.add("SMSP_CERT", "and SMSP_KEY belong together, and one is missing; write the paths of both PEM files")
+	}
+	f.checkText("SMSP_SERVER_NAME", c.SMSPServerName, dnsName, "is not a host name; write the name in the provider's certificate")
+	f.checkText("SMSP_LOCAL_ID_ROOT", c.SMSPLocalIDRoot, oid, "is not an OID; write numbers with dots between")
+	for _, s := range []struct{ name, value string }{
+		{"SMSP_USERNAME", c.SMSPUsername}, {"SMSP_FROM", c.SMSPFrom},
+		{"SMSP_SENDER", c.SMSPSender}, {"SMSP_LOCAL_ID_PREFIX", c.SMSPLocalIDPrefix},
+	} {
+		f.checkText(s.name, s.value, headerValue, "has characters other than printable ASCII, or more than 200; write what the provider registered")
+	}
+	c.checkSMSPParsed(f)
+}
+
+func (c *config) checkStore(f *faults) {
+	scheme, rest, _ := strings.Cut(c.Store.Reveal(), ":")
+	if _, ok := stores[scheme]; !ok || rest == "" {
+		f.add("STORE", "is neither postgres://... nor sqlite:PATH; write one of them")
+	}
+}
+
+func (c *config) checkTimes(f *faults) {
+	if c.CommitTimeout >= c.ReplyBudget && c.ReplyBudget > 0 {
+		f.add("COMMIT_TIMEOUT", "is not shorter than REPLY_BUDGET; write less")
+	}
+}
+
+// require reports what serve and trace cannot do without.
+func (c *config) require(f *faults) {
+	if c.ODS == "" {
+		f.add("ODS", "is missing; write the trust's ODS code")
+	}
+	if c.Backend == "" {
+		f.add("BACKEND", "is missing; write smsp")
+	}
+}
+
+// digest identifies the settings in the journal. Secrets do not take part: a digest of a
+// short password could be guessed.
+func (c *config) digest() string {
+	h := sha256.New()
+	for s := range settings(c) {
+		if _, secret := s.value.Interface().(Secret); !secret {
+			fmt.Fprintf(h, "%s=%v\n", s.name, s.value.Interface())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// newLogger logs to w: text if a person is looking, JSON otherwise.
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"spinetrace/exchange"
+)
+
+var update = flag.Bool("update", false, "rewrite what is generated")
+
+// setAll gives settings by their names without the prefix.
+func setAll(t *testing.T, values map[string]string) {
+	t.Helper()
+	clearSettings(t)
+	for name, value := range values {
+		t.Setenv(prefix+name, value)
+	}
+}
+
+// enough are settings that serve can do with.
+func enough(more map[string]string) map[string]string {
+	values := map[string]string{
+		"ODS": "X99", "BACKEND": "smsp", "SMSP_URL": "https://smsp.example.nhs.uk/smsp/pds",
+	}
+	for name, value := range more {
+		values[name] = value
+	}
+	return values
+}
+
+func TestDefaultsAreSafe(t *testing.T) {
+	setAll(t, nil)
+	c, found := readConfig()
+	if len(found) > 0 {
+		t.Fatalf("without any setting:\n%v", found)
+	}
+	if !loopback(c.MLLPAddr) || !loopback(c.AdminAddr) {
+		t.Errorf("listening on %s and %s; want loopback", c.MLLPAddr, c.AdminAddr)
+	}
+	if c.AllowWildcards || c.AllowPartialDOB || c.ADTDetails {
+		t.Error("something that asks for more than needed is on by default")
+	}
+	if c.NHSNumbers != exchange.DefaultNHSNumbers || c.LocalID != exchange.DefaultLocalID {
+		t.Error("the default patterns are not those of package exchange")
+	}
+	if diff := cmp.Diff(exchange.DefaultTraceEvents(), []string(c.TraceEvents)); diff != "" {
+		t.Errorf("TRACE_EVENTS differs from package exchange (-want +got):\n%s", diff)
+	}
+	if c.ReplyBudget != 4*time.Second || c.CommitTimeout != 900*time.Millisecond || c.MLLPMaxFrame != MiB {
+		t.Errorf("REPLY_BUDGET %v, COMMIT_TIMEOUT %v, MLLP_MAX_FRAME %v", c.ReplyBudget, c.CommitTimeout, c.MLLPMaxFrame)
+	}
+}
+
+func TestServeNeedsNameAndBackend(t *testing.T) {
+	setAll(t, nil)
+	_, err := serviceConfig()
+	want := "SPINETRACE_ODS: is missing; write the trust's ODS code\nSPINETRACE_BACKEND: is missing; write smsp"
+	if err == nil || err.Error() != want {
+		t.Errorf("serviceConfig() = %v, want %s", err, want)
+	}
+}
+
+// badValues has at least one value for every setting that is not taken, and what is said.
+var badValues = []struct{ name, value, want string }{
+	{"ODS", "rx9", "is not an ODS code"},
+	{"APPLICATION", "a|b", "is not a name"},
+	{"MLLP_ADDR", "2575", "is not an address"},
+	{"MLLP_TLS", "yes", "is not known; write one of off, server, mutual"},
+	{"MLLP_CERT", " ", "is empty"},
+	{"MLLP_KEY", "", "is empty"},
+	{"MLLP_CLIENT_CA", "", "is empty"},
+	{"MLLP_ALLOW", "10.0.0.0/33", "is not a list of networks"},
+	{"MLLP_MAX_FRAME", "1GiB", "is not a size"},
+	{"MLLP_MAX_FRAME", "10", "is out of range; write 1KiB to 64MiB"},
+	{"MLLP_MAX_CONNS", "0", "is out of range; write 1 to 100000"},
+	{"MLLP_MAX_CONNS_PER_ADDR", "many", "is not a whole number"},
+	{"MLLP_IDLE_TIMEOUT", "-1s", "is out of range"},
+	{"MLLP_FRAME_TIMEOUT", "30", "is not a duration"},
+	{"MLLP_WRITE_TIMEOUT", "0s", "is out of range"},
+	{"ACK_MODE", "enhanced", "this release has no enhanced mode; write original"},
+	{"ACK_MODE", "none", "is not known"},
+	{"ACK_PROFILE", "lenient", "is not known; write one of hl7, park, ar_validation"},
+	{"PROCESSING_IDS", "P,X", "has something else than P, T and D"},
+	{"ADT_ANSWER", "plain", "this release has no plain answers; write traced"},
+	{"REPLY_BUDGET", "1h", "is out of range"},
+	{"TRACE_EVENTS", "A28,,A31", "is not a list"},
+	{"TRACE_EVENTS", "ADT^A28", "has something that is no ADT event"},
+	{"LOCAL_ID", "A^B^C", "is not a list of patterns"},
+	{"NHS_NUMBER_PATTERNS", "^", "is not a list of patterns"},
+	{"DUPLICATE_WINDOW", "1s", "is out of range"},
+	{"DUPLICATE_WINDOW_QUERY", "forever", "is not a duration"},
+	{"BACKEND", "pds", "this release cannot ask PDS FHIR; write smsp"},
+	{"BACKEND", "spine", "is not a back end of this release"},
+	{"BACKEND_TIMEOUT", "10", "is not a duration"},
+	{"BACKEND_ATTEMPTS", "11", "is out of range; write 1 to 10"},
+	{"BACKEND_CONCURRENCY", "0", "is out of range"},
+	{"BACKEND_ALLOW_WILDCARDS", "maybe", "is not a switch; write true or false"},
+	{"BACKEND_ALLOW_PARTIAL_DOB", "2", "is not a switch"},
+	{"ADT_DETAILS", "on", "is not a switch"},
+	{"SMSP_URL", "smsp.example.nhs.uk", "is not a URL"},
+	{"SMSP_URL", "http://smsp.example.nhs.uk/", "is plain http to another machine; write an https URL"},
+	{"SMSP_URL", "https://user:pass@smsp.example.nhs.uk/", "is not a URL"},
+	{"SMSP_CERT", "cert.pem", "and SMSP_KEY belong together"},
+	{"SMSP_KEY", "", "is empty"},
+	{"SMSP_CA", "", "is empty"},
+	{"SMSP_SERVER_NAME", "a b", "is not a host name"},
+	{"SMSP_USERNAME", "caf\u00e9", "has characters other than printable ASCII"},
+	{"SMSP_FROM", "a\x01", "has characters other than printable ASCII"},
+	{"SMSP_SENDER", strings.Repeat("x", 201), "or more than 200"},
+	{"SMSP_AUDIT_IDS", "urn:{who}", "is not a list of audit identities"},
+	{"SMSP_SOAP_ACTION_QUOTED", "quoted", "is not a switch"},
+	{"SMSP_CONNECT_TIMEOUT", "2m", "is out of range"},
+	{"SMSP_TIMESTAMP_VALIDITY", "1s", "is out of range"},
+	{"SMSP_LOCAL_ID_ROOT", "1.2.x", "is not an OID"},
+	{"SMSP_LOCAL_ID_PREFIX", "\u00fc", "has characters other than printable ASCII"},
+	{"SMSP_SHORT_SURNAME", "drop", "is not known; write one of send, omit"},
+	{"SMSP_ACCEPT_STALE", "never", "is not a switch"},
+	{"SMSP_MAX_RESPONSE_BYTES", "1MB", "is not a size"},
+	{"SMSP_PROXY", "proxy.example:3128", "is not the URL of a proxy"},
+	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
+	{"CHAIN", "Main Chain", "is not a chain's name"},
+	{"COMMIT_TIMEOUT", "10s", "is not shorter than REPLY_BUDGET"},
+	{"DRAIN_TIMEOUT", "1d", "is not a duration"},
+	{"ADMIN_ADDR", "localhost", "is not an address"},
+	{"LOG_LEVEL", "loud", "is not a level; write debug, info, warn or error"},
+}
+
+func TestBadValueIsNamedAndNotRepeated(t *testing.T) {
+	for _, tt := range badValues {
+		t.Run(tt.name+"/"+tt.want, func(t *testing.T) {
+			setAll(t, enough(map[string]string{tt.name: tt.value}))
+			_, err := serviceConfig()
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			want := prefix + tt.name + ": "
+			if got := err.Error(); !strings.HasPrefix(got, want) || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("got  %s\nwant %s... %s, alone", got, want, tt.want)
+			}
+			if strings.TrimSpace(tt.value) != "" && len(tt.value) > 4 && strings.Contains(err.Error(), tt.value) && !strings.Contains(tt.want, tt.value) {
+				t.Errorf("%q repeats the value", err)
+			}
+		})
+	}
+}
+
+func TestEverySettingHasBadValue(t *testing.T) {
+	for s := range settings(new(config)) {
+		tested := false
+		for _, bad := range badValues {
+			tested = tested || bad.name == s.name
+		}
+		if !tested {
+			t.Errorf("%s has no bad value in the table", s.name)
+		}
+		if s.field.Tag.Get("desc") == "" {
+			t.Errorf("%s has no description", s.name)
+		}
+		if s.name == "" || prefix+s.name != s.field.Tag.Get("envconfig") {
+			t.Errorf("field %s has no name with the prefix", s.field.Name)
+		}
+		for _, tag := range []string{"min", "max"} {
+			if text := s.field.Tag.Get(tag); text != "" && text != "0s" && s.bound(tag) == 0 {
+				t.Errorf("%s: %s cannot be read", s.name, tag)
+			}
+		}
+	}
+}
+
+func TestEveryFaultAtOnce(t *testing.T) {
+	setAll(t, map[string]string{
+		"ODS": "rx9", "MLLP_MAX_CONNS": "lots", "STORE": "mysql:x", "ACK_MODUS": "original", "MLLP_ADDR": ":2575",
+	})
+	_, err := serviceConfig()
+	want := strings.TrimSpace(`
+SPINETRACE_ACK_MODUS: is not a setting; did you mean SPINETRACE_ACK_MODE?
+SPINETRACE_MLLP_MAX_CONNS: is not a whole number; write digits
+SPINETRACE_ODS: is not an ODS code; write its capital letters and digits
+SPINETRACE_MLLP_TLS: is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear
+SPINETRACE_STORE: is neither postgres://... nor sqlite:PATH; write one of them
+SPINETRACE_BACKEND: is missing; write smsp`)
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+func TestUnknownNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"MLLP_ADR":       "SPINETRACE_MLLP_ADR: is not a setting; did you mean SPINETRACE_MLLP_ADDR?",
+		"STORE_FIEL":     "SPINETRACE_STORE_FIEL: is not a setting; did you mean SPINETRACE_STORE_FILE?",
+		"SMSP_KEY_FILE":  "SPINETRACE_SMSP_KEY_FILE: is not a setting; leave it out",
+		"RETENTION_DAYS": "SPINETRACE_RETENTION_DAYS: is not a setting; leave it out",
+		"SPEC_DIR":       "<nil>",
+		"TEST_PG_BIN":    "<nil>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			setAll(t, enough(map[string]string{name: "x"}))
+			if _, err := serviceConfig(); fmt.Sprint(err) != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestOnlyPrefixedNamesCount(t *testing.T) {
+	setAll(t, nil)
+	t.Setenv("LOG_LEVEL", "debug")
+	t.Setenv("STORE", "mysql:x")
+	if c, found := readConfig(); len(found) > 0 || c.LogLevel != slog.LevelInfo {
+		t.Errorf("level %v, faults %v; want the variables without prefix ignored", c.LogLevel, found)
+	}
+}
+
+func TestListenerTLSNeedsFiles(t *testing.T) {
+	setAll(t, enough(map[string]string{"MLLP_TLS": "mutual", "MLLP_KEY": "key.pem"}))
+	_, err := serviceConfig()
+	want := "SPINETRACE_MLLP_CERT: is missing, and MLLP_TLS asks for TLS; write the path of a PEM file\n" +
+		"SPINETRACE_MLLP_CLIENT_CA: is missing, and MLLP_TLS is mutual; write the path of a PEM file"
+	if fmt.Sprint(err) != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "store")
+	if err := os.WriteFile(file, []byte("postgres://u:open%20sesame@db/spine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setAll(t, enough(map[string]string{"STORE_FILE": file}))
+	c, err := serviceConfig()
+	if err != nil || c.Store.Reveal() != "postgres://u:open%20sesame@db/spine" {
+		t.Errorf("store %q, %v; want the file's content without its line end", c.Store.Reveal(), err)
+	}
+
+	for name, tt := range map[string]struct {
+		values map[string]string
+		want   string
+	}{
+		"both": {map[string]string{"STORE": "sqlite:x.db", "STORE_FILE": file},
+			"SPINETRACE_STORE: and STORE_FILE are both given; leave one out"},
+		"no such file": {map[string]string{"STORE_FILE": file + "x"},
+			"SPINETRACE_STORE_FILE: cannot be read; write the path of a file that this process may read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setAll(t, enough(tt.values))
+			if _, err := serviceConfig(); !strings.HasPrefix(fmt.Sprint(err), tt.want) {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSecretsPrintAsStars(t *testing.T) {
+	setAll(t, enough(map[string]string{"STORE": "postgres://u:sesame@db/x", "SMSP_PROXY": "http://u:sesame@proxy:3128"}))
+	c, err := serviceConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	newLogger(&log, slog.LevelInfo).Info("x", "cfg", c, "store", c.Store)
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", c, c, c, c.Store, c.Store), log.String(), string(asJSON)} {
+		if strings.Contains(text, "sesame") || !strings.Contains(text, "***") {
+			t.Errorf("a secret shows, or nothing does: %s", text)
+		}
+	}
+}
+
+func TestDigest(t *testing.T) {
+	digest := func(more map[string]string) string {
+		setAll(t, enough(more))
+		c, err := serviceConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.digest()
+	}
+	base := digest(nil)
+	if digest(map[string]string{"STORE": "postgres://u:p@db/x"}) != base {
+		t.Error("a secret takes part in the digest")
+	}
+	for s := range settings(new(config)) {
+		choices := map[reflect.Type]string{
+			reflect.TypeFor[bool](): "true", reflect.TypeFor[int](): "7", reflect.TypeFor[Size](): "2MiB",
+		}
+		value, ok := choices[s.field.Type]
+		if !ok || s.field.Tag.Get("default") == value {
+			continue
+		}
+		if digest(map[string]string{s.name: value}) == base {
+			t.Errorf("%s does not take part in the digest", s.name)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "1024": KiB, "3KiB": 3 * KiB, " 2 MiB ": 2 * MiB} {
+		var got Size
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q = %d, %v; want %d", text, got, err, want)
+		}
+		var again Size
+		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != want {
+			t.Errorf("%q does not come back: %d, %v", got, again, err)
+		}
+	}
+	for _, text := range []string{"", "KiB", "-1", "1.5MiB", "1kb", "99999999999999999999"} {
+		if err := new(Size).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+// TestSettingsInReadme keeps the README's table of settings true; -update rewrites it.
+func TestSettingsInReadme(t *testing.T) {
+	const readme, begin, end = "../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
+	content, err := os.ReadFile(readme)
+	if os.IsNotExist(err) || err == nil && !bytes.Contains(content, []byte(begin)) {
+		t.Log("the README has no place for the settings")
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(content), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !closed {
+		t.Fatalf("the README has no %s", end)
+	}
+	want := before + begin + "\n" + settingsTable() + "\n" + end + after
+	switch {
+	case want == string(content):
+	case *update:
+		if err := os.WriteFile(readme, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Error("the README's settings are stale: run go generate ./cmd/spinetrace")
+	}
+}

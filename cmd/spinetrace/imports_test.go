@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which of our packages a package may import, outside its tests. A package
+// that is not listed fails the test: whoever adds one decides here what it may know.
+var mayImport = map[string][]string{
+	"hl7v2":           nil,
+	"mllp":            nil,
+	"pds":             nil,
+	"store":           nil,
+	"migrations":      nil,
+	"testdata":        nil,
+	"internal/pgtest": nil,
+	"scripts/gotest":  nil,
+	"smsp":            {"pds"},
+	"pds/pdsfhir":     {"pds"},
+	"pds/pdstest":     {"pds", "testdata"},
+	"smsp/smsptest":   {"pds", "pds/pdstest", "smsp"},
+	"store/postgres":  {"store", "migrations"},
+	"store/sqlite":    {"store", "migrations"},
+	"store/storetest": {"store"},
+	"exchange":        {"hl7v2", "pds", "store"},
+	"cmd/spinetrace": {
+		"exchange", "hl7v2", "migrations", "mllp", "pds", "pds/pdsfhir", "pds/pdstest", "smsp",
+		"smsp/smsptest", "store", "store/postgres", "store/sqlite", "testdata",
+	},
+}
+
+// mayTestWith is what tests may import beyond that: suites, simulators, a database server.
+var mayTestWith = []string{"pds", "pds/pdstest", "smsp/smsptest", "store/storetest", "internal/pgtest", "testdata"}
+
+// neverReach are foreign packages that would give a layer away.
+var neverReach = map[string][]string{
+	"hl7v2":    {"net/", "database/sql", "github.com/"},
+	"mllp":     {"net/http", "database/sql", "github.com/"},
+	"pds":      {"net/http", "database/sql", "github.com/beevik", "github.com/prometheus", "github.com/google/fhir"},
+	"store":    {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
+	"smsp":     {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
+	"exchange": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/beevik", "github.com/prometheus"},
+}
+
+// listed is what the test needs of `go list -json`.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+const module = "spinetrace/"
+
+func (l listed) name() string { return strings.TrimPrefix(l.ImportPath, module) }
+
+// ours returns those of paths that are packages of this module.
+func ours(paths []string) []string {
+	var names []string
+	for _, p := range paths {
+		if name, ok := strings.CutPrefix(p, module); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	// -e: a package that does not compile yet has imports all the same.
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var l listed
+		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all = append(all, l)
+	}
+}
+
+func TestImports(t *testing.T) {
+	packages := listPackages(t)
+	if len(packages) < 8 {
+		t.Fatalf("go list found %d packages: too few to be all", len(packages))
+	}
+	for _, l := range packages {
+		allowed, known := mayImport[l.name()]
+		if !known {
+			t.Errorf("%s is not in the table of imports", l.name())
+			continue
+		}
+		for _, name := range ours(l.Imports) {
+			if !slices.Contains(allowed, name) {
+				t.Errorf("%s imports %s", l.name(), name)
+			}
+		}
+		for _, name := range ours(slices.Concat(l.TestImports, l.XTestImports)) {
+			if name != l.name() && !slices.Contains(allowed, name) && !slices.Contains(mayTestWith, name) {
+				t.Errorf("a test of %s imports %s", l.name(), name)
+			}
+		}
+		checkForeign(t, l)
+	}
+}
+
+func checkForeign(t *testing.T, l listed) {
+	for _, forbidden := range neverReach[l.name()] {
+		for _, path := range l.Imports {
+			if path != module && strings.HasPrefix(path, forbidden) {
+				t.Errorf("%s imports %s", l.name(), path)
+			}
+		}
+	}
+}

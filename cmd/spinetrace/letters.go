@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"spinetrace/mllp"
+)
+
+// maxLetter is the longest message that `send` sends, on purpose more than a listener takes.
+const maxLetter = 256 << 20
+
+// readLetters reads the messages of all files.
+func readLetters(files []string) ([]letter, error) {
+	var all []letter
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		messages, err := splitMessages(content)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for i, m := range messages {
+			all = append(all, letter{File: name, Number: i + 1, Message: m})
+		}
+	}
+	return all, nil
+}
+
+// splitMessages takes a file apart. One that starts with a VT is a stream of MLLP frames.
+// Any other is text: a message starts at each line that starts with MSH, a file with a batch
+// or file header (BHS, FHS) is one message. Line ends become CR.
+func splitMessages(content []byte) ([][]byte, error) {
+	const vt = 0x0b
+	if len(content) > 0 && content[0] == vt {
+		return readFrames(bytes.NewReader(content))
+	}
+	text := bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	text = bytes.TrimSpace(text)
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r"))
+	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r"))
+	if bytes.HasPrefix(text, []byte("FHS")) || bytes.HasPrefix(text, []byte("BHS")) {
+		return [][]byte{append(text, '\r')}, nil
+	}
+	if !bytes.HasPrefix(text, []byte("MSH")) {
+		return nil, errors.New("does not start with MSH")
+	}
+	var messages [][]byte
+	for part := range bytes.SplitSeq(text, []byte("\rMSH")) {
+		if len(messages) > 0 {
+			part = append([]byte("MSH"), part...)
+		}
+		messages = append(messages, append(bytes.TrimRight(part, "\r \t"), '\r'))
+	}
+	return messages, nil
+}
+
+func readFrames(r io.Reader) ([][]byte, error) {
+	frames := mllp.NewReader(r, maxLetter)
+	var messages [][]byte
+	for {
+		m, err := frames.Next()
+		if errors.Is(err, io.EOF) {
+			return messages, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, m)
+	}
+}

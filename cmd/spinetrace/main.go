@@ -1,0 +1,137 @@
+// Command spinetrace answers the HL7 v2 messages of a trust's systems with what the NHS
+// Spine knows of the patient, and writes every exchange into an audit journal.
+//
+//	spinetrace serve            run the service until it is told to stop
+//	spinetrace check-config     say what is wrong with the settings
+//	spinetrace help             list the commands
+//
+// The settings are environment variables that start with SPINETRACE_; the README lists
+// them. Results go to standard output, logs and complaints to standard error. The exit code
+// is 0 when all went well, 1 when the work failed and 2 when the command line was wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // HL7 times are London's, and a container may know no zones
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: an operator who insists is obeyed.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], console{Out: os.Stdout, Err: os.Stderr}))
+}
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// console is where a command writes.
+type console struct {
+	Out io.Writer // results, for people or, with --json, for programs
+	Err io.Writer // logs and complaints
+}
+
+// command is one subcommand. Its args are those behind its name.
+type command struct {
+	run     func(ctx context.Context, c console, args []string) error
+	summary string
+}
+
+var commands = map[string]command{
+	"check-config": {checkConfig, "print every fault in the settings at once"},
+	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
+	"send":         {send, "send HL7 files over MLLP and print the answers"},
+	"serve":        {serve, "run the service until it is told to stop"},
+	"simulate":     {simulate, "run a simulator of the mini services; it is not Spine"},
+	"version":      {printVersion, "print version, commit and Go version"},
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, args []string, c console) int {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		printCommands(c.Out)
+		return exitOK
+	}
+	cmd, ok := commands[args[0]]
+	if !ok {
+		fmt.Fprintf(c.Err, "spinetrace: there is no command %q; `spinetrace help` lists the commands\n", args[0])
+		return exitUsage
+	}
+	err := cmd.run(ctx, c, args[1:])
+	var wrong usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &wrong):
+		fmt.Fprintf(c.Err, "spinetrace %s: %s; `spinetrace %s -h` shows the usage\n", args[0], wrong, args[0])
+		return exitUsage
+	}
+	fmt.Fprintf(c.Err, "spinetrace %s: %s\n", args[0], err)
+	return exitFailed
+}
+
+func printCommands(w io.Writer) {
+	fmt.Fprint(w, "spinetrace answers HL7 v2 messages with what the NHS Spine knows of the patient.\n\nUsage: spinetrace COMMAND [flags]\n\n")
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		fmt.Fprintf(w, "  %-13s %s\n", name, commands[name].summary)
+	}
+	fmt.Fprint(w, "\n`spinetrace COMMAND -h` shows a command's flags. The settings are environment\nvariables SPINETRACE_...; `spinetrace check-config` says what is wrong with them.\n")
+}
+
+// usageError says what is wrong with a command line.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// newFlags returns the flags of a command, to be read by parse. The synopsis is the usage
+// line behind the command's name.
+func newFlags(name, synopsis string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.Usage = func() {
+		fmt.Fprintf(fs.Output(), "Usage: spinetrace %s\n", synopsis)
+		fs.PrintDefaults()
+	}
+	return fs
+}
+
+// cutAction takes the action off a command line such as `migrate roles --apply`, so that
+// flags may stand behind it.
+func cutAction(args []string) (action string, rest []string) {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return "", args
+	}
+	return args[0], args[1:]
+}
+
+// parse reads args. Usage that was asked for goes to standard output; a mistake is a
+// usageError. Commands that take no operands pass 0 for operands, -1 means any number.
+func parse(fs *flag.FlagSet, c console, args []string, operands int) error {
+	fs.SetOutput(io.Discard)
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fs.SetOutput(c.Out)
+		fs.Usage()
+		return err
+	case err != nil:
+		return usageError(err.Error())
+	case operands >= 0 && fs.NArg() > operands:
+		return usageError(fmt.Sprintf("unexpected argument %q", fs.Arg(operands)))
+	}
+	return nil
+}

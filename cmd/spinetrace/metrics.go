@@ -1,0 +1,126 @@
+package main
+
+import (
+	"net/netip"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"spinetrace/exchange"
+	"spinetrace/mllp"
+	"spinetrace/pds"
+)
+
+// metrics are what `/metrics` tells. Every label is from a closed set of our own: nothing a
+// sender or a back end wrote becomes one.
+type metrics struct {
+	registry *prometheus.Registry
+
+	connections prometheus.Gauge
+	busy        prometheus.Gauge
+	states      *prometheus.CounterVec
+	quirks      *prometheus.CounterVec
+	messages    *prometheus.CounterVec
+	replyTime   *prometheus.HistogramVec
+	callTime    *prometheus.HistogramVec
+	breakerOpen prometheus.Gauge
+}
+
+// newMetrics makes the metrics in a registry of their own.
+func newMetrics(b build) *metrics {
+	times := []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4, 10, 30}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "spinetrace_connections", Help: "MLLP connections that are open."}),
+		busy: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "spinetrace_connections_busy", Help: "MLLP connections with a message in hand."}),
+		states: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_connections_total", Help: "MLLP connections by what became of them: open, refused."}, []string{"state"}),
+		quirks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_mllp_quirks_total", Help: "What peers did outside the protocol, and was tolerated."}, []string{"quirk"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_messages_total", Help: "Messages by type, outcome and acknowledgement; resent says whether the stored answer was sent again."},
+			[]string{"type", "outcome", "ack", "resent"}),
+		replyTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "spinetrace_reply_seconds", Help: "From a message's last byte to its answer.", Buckets: times}, []string{"type"}),
+		callTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "spinetrace_backend_seconds", Help: "Calls to the back end by operation and how they ended.", Buckets: times},
+			[]string{"operation", "result"}),
+		breakerOpen: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "spinetrace_backend_breaker_open", Help: "1 while the back end is not asked because it failed too often."}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spinetrace_build_info", Help: "1; the labels say which program this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": runtime.Version()}})
+	info.Set(1)
+	m.registry.MustRegister(m.connections, m.busy, m.states, m.quirks, m.messages, m.replyTime, m.callTime, m.breakerOpen,
+		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watchReady adds the gauge of what `/-/ready` answers.
+func (m *metrics) watchReady(ready func() error) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "spinetrace_ready", Help: "1 while messages are taken and the store commits."},
+		func() float64 {
+			if ready() == nil {
+				return 1
+			}
+			return 0
+		}))
+}
+
+// connState is an mllp.Server's ConnState.
+func (m *metrics) connState(_ netip.AddrPort, s mllp.ConnState) {
+	switch s {
+	case mllp.StateOpen:
+		m.connections.Inc()
+		m.states.WithLabelValues(s.String()).Inc()
+	case mllp.StateActive:
+		m.busy.Inc()
+	case mllp.StateIdle:
+		m.busy.Dec()
+	case mllp.StateClosed:
+		m.connections.Dec()
+	case mllp.StateRefused:
+		m.states.WithLabelValues(s.String()).Inc()
+	}
+}
+
+// quirk is an mllp.Server's Count.
+func (m *metrics) quirk(e mllp.Event) { m.quirks.WithLabelValues(e.String()).Inc() }
+
+// done is an exchange.Handler's Done.
+func (m *metrics) done(s exchange.Summary) {
+	m.messages.WithLabelValues(s.Type, s.Outcome.String(), s.Ack, strconv.FormatBool(s.Duplicate)).Inc()
+	m.replyTime.WithLabelValues(s.Type).Observe(s.Took.Seconds())
+}
+
+// asked is what pds.Observe calls.
+func (m *metrics) asked(w pds.Want, took time.Duration, res pds.Result, err error) {
+	m.callTime.WithLabelValues(w.String(), resultLabel(res, err)).Observe(took.Seconds())
+}
+
+// resultLabel is the outcome, or the class of a technical end.
+func resultLabel(res pds.Result, err error) string {
+	switch class := pds.ClassOf(err); {
+	case err == nil:
+		return res.Outcome.String()
+	case class != 0:
+		return class.String()
+	}
+	return "other error"
+}
+
+// breaker is a pds.Trip's StateChanged.
+func (m *metrics) breaker(open bool) {
+	if open {
+		m.breakerOpen.Set(1)
+		return
+	}
+	m.breakerOpen.Set(0)
+}

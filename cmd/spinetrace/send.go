@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"spinetrace/hl7v2"
+	"spinetrace/mllp"
+)
+
+// sending is what `send` was asked to do.
+type sending struct {
+	addr        string
+	tls         clientTLS
+	count       int
+	connections int
+	rate        float64
+	timeout     time.Duration
+	newIDs      bool
+	json        bool
+}
+
+// letter is one message to send, and where it comes from.
+type letter struct {
+	File    string
+	Number  int // of the message in the file, from 1
+	Message []byte
+}
+
+// answer is how the sending of one letter ended.
+type answer struct {
+	File      string        `json:"file"`
+	Number    int           `json:"message"`
+	ControlID string        `json:"control_id"`
+	Ack       string        `json:"ack,omitempty"` // MSA-1
+	Text      string        `json:"text,omitempty"`
+	Took      time.Duration `json:"-"`
+	TookMS    float64       `json:"took_ms"`
+	Answer    string        `json:"answer,omitempty"`
+	Err       string        `json:"error,omitempty"`
+	raw       []byte
+}
+
+// positive tells whether the receiver took the message.
+func (a answer) positive() bool { return a.Ack == "AA" || a.Ack == "CA" }
+
+var (
+	msh10 = hl7v2.MustPath("MSH-10")
+	msa1  = hl7v2.MustPath("MSA-1")
+	msa2  = hl7v2.MustPath("MSA-2")
+	msa3  = hl7v2.MustPath("MSA-3")
+)
+
+// send sends HL7 files over MLLP.
+func send(ctx context.Context, c console, args []string) error {
+	var s sending
+	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nThe exit code is 0 only if every answer is AA or CA.")
+	fs.StringVar(&s.addr, "addr", "127.0.0.1:2575", "`address` of the receiver")
+	s.tls.flags(fs)
+	fs.IntVar(&s.count, "count", 1, "how many `times` to send every message")
+	fs.IntVar(&s.connections, "connections", 1, "`number` of connections to share the messages")
+	fs.Float64Var(&s.rate, "rate", 0, "messages a second, over all connections; 0 means as fast as they are answered")
+	fs.DurationVar(&s.timeout, "timeout", 30*time.Second, "longest wait for an answer")
+	fs.BoolVar(&s.newIDs, "new-ids", false, "give every message a control id (MSH-10) of its own")
+	fs.BoolVar(&s.json, "json", false, "print one JSON object for every answer")
+	if err := parse(fs, c, args, -1); err != nil {
+		return err
+	}
+	switch {
+	case fs.NArg() == 0:
+		return usageError("no file was given")
+	case s.count < 1 || s.connections < 1 || s.rate < 0 || s.timeout <= 0:
+		return usageError("--count, --connections and --timeout must be positive, --rate not negative")
+	}
+	letters, err := readLetters(fs.Args())
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, c.Out, letters)
+}
+
+// run sends the letters and prints what comes back.
+func (s *sending) run(ctx context.Context, w io.Writer, letters []letter) error {
+	tlsConfig, err := s.tls.config()
+	if err != nil {
+		return err
+	}
+	tally := newTally(w, s.json, len(letters)*s.count == 1 || s.count == 1 && s.connections == 1)
+	queue := make(chan letter)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(queue)
+		return s.fill(ctx, queue, letters)
+	})
+	for range s.connections {
+		client := &mllp.Client{Addr: s.addr, TLSConfig: tlsConfig, AnswerTimeout: s.timeout, MaxFrame: 64 << 20, Match: sameControlID}
+		g.Go(func() error {
+			defer client.Close()
+			for l := range queue {
+				if err := tally.add(deliver(ctx, client, l)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return tally.close()
+}
+
+// fill puts every letter into the queue, as often and as fast as asked.
+func (s *sending) fill(ctx context.Context, queue chan<- letter, letters []letter) error {
+	var tick <-chan time.Time
+	if s.rate > 0 {
+		t := time.NewTicker(max(time.Duration(float64(time.Second)/s.rate), 1))
+		defer t.Stop()
+		tick = t.C
+	}
+	for range s.count {
+		for _, l := range letters {
+			if s.newIDs {
+				var err error
+				if l.Message, err = withNewID(l.Message); err != nil {
+					return fmt.Errorf("%s, message %d: %w", l.File, l.Number, err)
+				}
+			}
+			if tick != nil {
+				select {
+				case <-tick:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			select {
+			case queue <- l:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// withNewID returns the message with a control id that no other has.
+func withNewID(msg []byte) ([]byte, error) {
+	m, err := hl7v2.Parse(msg)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Set(msh10, rand.Text()[:20]); err != nil {
+		return nil, err
+	}
+	return m.Bytes(), nil
+}
+
+// errOtherID says that an answer is not the answer to what was sent.
+var errOtherID = errors.New("MSA-2 of the answer is not MSH-10 of the message")
+
+// sameControlID is the Match of an mllp.Client.
+func sameControlID(msg, ack []byte) error {
+	if hl7v2.Head(msg).Get(msh10) != controlIDOf(ack) {
+		return errOtherID
+	}
+	return nil
+}
+
+func controlIDOf(ack []byte) string {
+	m, err := hl7v2.Parse(ack)
+	if err != nil {
+		return ""
+	}
+	return m.Get(msa2)
+}
+
+func deliver(ctx context.Context, client *mllp.Client, l letter) answer {
+	a := answer{File: l.File, Number: l.Number, ControlID: hl7v2.Head(l.Message).Get(msh10)}
+	start := time.Now()
+	reply, err := client.Send(ctx, l.Message)
+	a.Took = time.Since(start)
+	a.TookMS = float64(a.Took.Microseconds()) / 1000
+	if err != nil {
+		a.Err = err.Error()
+		return a
+	}
+	a.raw, a.Answer = reply, string(reply)
+	m, err := hl7v2.Parse(reply)
+	if err != nil {
+		a.Err = err.Error()
+		return a
+	}
+	a.Ack, a.Text = m.Get(msa1), m.Get(msa3)
+	return a
+}
+
+// tally prints answers as they come and counts them.
+type tally struct {
+	w       io.Writer
+	json    bool
+	verbose bool // print every answer; otherwise only those that are not positive
+	start   time.Time
+
+	mu           sync.Mutex // guards what follows, and w
+	sent, failed int
+}
+
+func newTally(w io.Writer, asJSON, verbose bool) *tally {
+	return &tally{w: w, json: asJSON, verbose: verbose, start: time.Now()}
+}
+
+func (t *tally) add(a answer) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sent++
+	if !a.positive() {
+		t.failed++
+	}
+	switch {
+	case t.json:
+		return json.NewEncoder(t.w).Encode(a)
+	case t.verbose || !a.positive():
+		return a.print(t.w)
+	}
+	return nil
+}
+
+// print writes the answer for a person.
+func (a answer) print(w io.Writer) error {
+	how := a.Ack
+	if a.Err != "" {
+		how = "no answer: " + a.Err
+	}
+	if _, err := fmt.Fprintf(w, "%s, message %d: %s in %s\n", a.File, a.Number, how, a.Took.Round(10*time.Microsecond)); err != nil {
+		return err
+	}
+	if a.raw == nil {
+		return nil
+	}
+	if err := hl7v2.Format(w, a.raw); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// close prints the sum, and returns an error if an answer was not positive.
+func (t *tally) close() error {
+	took := time.Since(t.start)
+	if !t.json && t.sent > 1 {
+		if _, err := fmt.Fprintf(t.w, "%d sent in %s, %.0f a second; %d AA or CA, %d not\n",
+			t.sent, took.Round(time.Millisecond), float64(t.sent)/took.Seconds(), t.sent-t.failed, t.failed); err != nil {
+			return err
+		}
+	}
+	if t.failed > 0 {
+		return fmt.Errorf("%d of %d messages were not answered AA or CA", t.failed, t.sent)
+	}
+	return nil
+}

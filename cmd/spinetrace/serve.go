@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"spinetrace/exchange"
+	"spinetrace/mllp"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, c console, args []string) error {
+	fs := newFlags("serve", "serve\n\nRuns the service until SIGTERM or SIGINT, then finishes what is in hand.\nEverything is set by SPINETRACE_... variables; see check-config.")
+	if err := parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	cfg, err := serviceConfig()
+	if err != nil {
+		return err
+	}
+	tuneMemory()
+	s, err := newService(cfg, newLogger(c.Err, cfg.LogLevel))
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// memoryLimit is where the collector stops being lazy. Live data is a tenth of it in
+// ordinary service.
+const memoryLimit = 200 << 20
+
+// tuneMemory trades memory for speed, unless the environment has its own idea: with little
+// live data, Go's default would collect hundreds of times a second.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// service is everything that `serve` runs.
+type service struct {
+	cfg     config
+	log     *slog.Logger
+	store   store.Store
+	handler *exchange.Handler
+	mllp    *mllp.Server
+	admin   *http.Server
+
+	mllpAddr, adminAddr net.Listener
+	starting            chan struct{} // closed once the store has started, or given up
+	started             bool          // written before starting is closed
+	stopping            atomic.Bool
+}
+
+// newService puts the service together and opens its ports. Nothing is served before run.
+func newService(cfg config, log *slog.Logger) (*service, error) {
+	s := &service{cfg: cfg, log: log, starting: make(chan struct{})}
+	m := newMetrics(thisBuild())
+	tlsConfig, err := serverTLS(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	tracer, err := newTracer(&cfg, m)
+	if err != nil {
+		return nil, err
+	}
+	if s.store, err = openStore(&cfg, cfg.Chain, log); err != nil {
+		return nil, err
+	}
+	if s.handler, err = newHandler(&cfg, tracer, s.store, m, log); err != nil {
+		return nil, err
+	}
+	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
+	m.watchReady(s.ready)
+	s.admin = newHTTPServer(adminHandler(s.ready, m.registry))
+	return s, s.listen()
+}
+
+// newTracer puts limits and measurement round the configured back end. Every attempt needs
+// a place and the breaker's leave of its own, and is measured by itself.
+func newTracer(cfg *config, m *metrics) (pds.Tracer, error) {
+	client, err := backends[cfg.Backend].open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	t := pds.Observe(client, m.asked)
+	t = pds.Breaker(t, pds.Trip{StateChanged: m.breaker})
+	t = pds.Limit(t, cfg.BackendConcurrency, cfg.ReplyBudget)
+	return pds.Retry(t, pds.Backoff{Attempts: cfg.BackendAttempts}), nil
+}
+
+func newHandler(cfg *config, t pds.Tracer, j store.Journal, m *metrics, log *slog.Logger) (*exchange.Handler, error) {
+	profile, err := exchange.ParseProfile(cfg.AckProfile)
+	if err != nil {
+		return nil, err
+	}
+	localID, err := exchange.ParsePatterns(cfg.LocalID)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := exchange.ParsePatterns(cfg.NHSNumbers)
+	if err != nil {
+		return nil, err
+	}
+	return &exchange.Handler{
+		Tracer: t, Journal: j,
+		Application: cfg.Application, ODS: cfg.ODS,
+		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
+		LocalID: localID, NHSNumbers: numbers,
+		Details:        cfg.ADTDetails,
+		AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB,
+		RefuseStale: !cfg.SMSPAcceptStale,
+		Budget:      cfg.ReplyBudget, CommitTimeout: cfg.CommitTimeout,
+		Window: cfg.DuplicateWindow, QueryWindow: cfg.DuplicateQueries,
+		Log: log, Done: m.done,
+	}, nil
+}
+
+func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log *slog.Logger) *mllp.Server {
+	return &mllp.Server{
+		Handler: h, TLSConfig: tlsConfig, Allow: cfg.MLLPAllow,
+		MaxFrame: int(cfg.MLLPMaxFrame), MaxConns: cfg.MLLPMaxConns, MaxConnsPerAddr: cfg.MLLPMaxPerAddr,
+		IdleTimeout: cfg.MLLPIdleTimeout, FrameTimeout: cfg.MLLPFrameTimeout, WriteTimeout: cfg.MLLPWriteTimeout,
+		ConnState: m.connState, Count: m.quirk,
+		ErrorLog: func(peer netip.AddrPort, err error) { logConnection(log, peer, err) },
+	}
+}
+
+// logConnection logs one event of a connection. A peer that left is not our trouble.
+func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, mllp.ErrAnswerLost) {
+		level = slog.LevelInfo
+	}
+	log.Log(context.Background(), level, "connection", "peer", peer, "err", err)
+}
+
+// listen opens both ports.
+func (s *service) listen() error {
+	var err error
+	if s.mllpAddr, err = net.Listen("tcp", s.cfg.MLLPAddr); err != nil {
+		return fmt.Errorf("%sMLLP_ADDR: %w; stop what uses the port, or choose another", prefix, err)
+	}
+	if s.adminAddr, err = net.Listen("tcp", s.cfg.AdminAddr); err != nil {
+		_ = s.mllpAddr.Close() // nobody was told of it yet
+		return fmt.Errorf("%sADMIN_ADDR: %w; stop what uses the port, or choose another", prefix, err)
+	}
+	return nil
+}
+
+// run serves until ctx ends or something cannot go on; then it finishes what is in hand.
+func (s *service) run(ctx context.Context) error {
+	s.log.Info("listening", "mllp", s.mllpAddr.Addr().String(), "tls", s.cfg.listenerTLS(),
+		"admin", s.adminAddr.Addr().String(), "version", thisBuild().Version)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.serveMLLP() })
+	g.Go(func() error { return serveHTTP(s.admin, s.adminAddr) })
+	g.Go(func() error { return s.start(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		return s.stop()
+	})
+	return g.Wait()
+}
+
+func (s *service) serveMLLP() error {
+	if err := s.mllp.Serve(s.mllpAddr); !errors.Is(err, mllp.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ready says why messages are not dealt with now, nil if they are.
+func (s *service) ready() error {
+	if s.stopping.Load() {
+		return errors.New("the service is stopping")
+	}
+	return s.store.Ready()
+}
+
+// start waits for the store and records that the service runs. Messages that come before
+// find a store that cannot commit, and are dealt with as that demands.
+func (s *service) start(ctx context.Context) error {
+	defer close(s.starting)
+	err := s.store.Start(ctx)
+	if err == nil {
+		err = s.recordStart(ctx)
+	}
+	switch {
+	case err == nil:
+		s.started = true
+		s.log.Info("store ready", "chain", s.cfg.Chain)
+		return nil
+	case ctx.Err() != nil:
+		return nil // told to stop before the store came up
+	}
+	return err
+}
+
+// recordStart writes the first row of this run, and tries until the store takes it.
+func (s *service) recordStart(ctx context.Context) error {
+	entries := s.startEntries()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		err := s.record(ctx, entries)
+		if !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// startEntries are the Started row and one Warned row for each thing that needs a reason.
+func (s *service) startEntries() []store.Entry {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	entries := []store.Entry{{Kind: store.Started, Facts: store.Facts{
+		Version: thisBuild().Version + " " + thisBuild().Commit, Host: host, Config: s.cfg.digest(),
+	}}}
+	for _, reason := range s.warnings() {
+		s.log.Warn("needs a reason", "why", reason)
+		entries = append(entries, store.Entry{Kind: store.Warned, Facts: store.Facts{Reason: reason}})
+	}
+	return entries
+}
+
+// warnings are what an auditor would ask about.
+func (s *service) warnings() []string {
+	var w []string
+	if s.cfg.listenerTLS() == "off" && !loopback(s.cfg.MLLPAddr) {
+		w = append(w, "the listener can be reached from other machines and has no TLS")
+	}
+	if db, ok := s.store.(interface{ Warnings() []string }); ok {
+		w = append(w, db.Warnings()...)
+	}
+	return w
+}
+
+// record commits rows of the service itself.
+func (s *service) record(ctx context.Context, entries []store.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := s.store.Commit(ctx, store.Commit{Entries: entries}); err != nil {
+		return fmt.Errorf("record of the service: %w", err)
+	}
+	return nil
+}
+
+// stop finishes what is in hand, within DRAIN_TIMEOUT, and closes everything.
+func (s *service) stop() error {
+	s.stopping.Store(true)
+	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	if err := errors.Join(s.mllp.Shutdown(ctx), s.handler.Drain(ctx)); err != nil {
+		s.log.Warn("exchanges were cut short", "err", err)
+	}
+	<-s.starting // the store must not be closed while it starts
+	var err error
+	if s.started {
+		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped}})
+	}
+	err = errors.Join(err, s.store.Close())
+	closeHTTP(s.admin)
+	s.log.Info("stopped")
+	return err
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"spinetrace/store"
+	"spinetrace/store/postgres"
+	"spinetrace/store/sqlite"
+)
+
+// driver is one kind of store.
+type driver struct {
+	open func(dsn string, o store.Options) (store.Store, error)
+	// migrate brings the schema up to date and returns the names of the steps it took.
+	migrate func(ctx context.Context, cfg *config) (applied []string, err error)
+	// status returns the steps of the schema. It changes nothing.
+	status func(ctx context.Context, cfg *config) ([]step, error)
+	// roles returns the statements that make the database's roles; nil: it has none.
+	roles      func() string
+	applyRoles func(ctx context.Context, dsn string) error
+}
+
+// step is one step of a schema.
+type step struct {
+	Name    string    `json:"name"`
+	Applied time.Time `json:"applied,omitzero"` // zero: pending
+}
+
+// stores are the kinds of stores by the scheme of their DSN.
+var stores = map[string]driver{
+	"postgres":   postgresDriver,
+	"postgresql": postgresDriver,
+	"sqlite":     sqliteDriver,
+}
+
+var postgresDriver = driver{
+	open: func(dsn string, o store.Options) (store.Store, error) { return postgres.Open(dsn, o) },
+	migrate: func(ctx context.Context, cfg *config) ([]string, error) {
+		return postgres.Migrate(ctx, cfg.Store.Reveal())
+	},
+	status:     postgresStatus,
+	roles:      postgres.RolesSQL,
+	applyRoles: postgres.ApplyRoles,
+}
+
+func postgresStatus(ctx context.Context, cfg *config) ([]step, error) {
+	all, err := postgres.Status(ctx, cfg.Store.Reveal())
+	var steps []step
+	for _, m := range all {
+		steps = append(steps, step{m.Name, m.Applied})
+	}
+	return steps, err
+}
+
+var sqliteDriver = driver{
+	open:    func(dsn string, o store.Options) (store.Store, error) { return sqlite.Open(sqlitePath(dsn), o) },
+	migrate: sqliteMigrate,
+	status:  sqliteStatus,
+}
+
+func sqlitePath(dsn string) string { return strings.TrimPrefix(dsn, "sqlite:") }
+
+// sqliteMigrate starts the store, which makes the file and brings it up to date, on the
+// chain of the commands: a service may be writing its own.
+func sqliteMigrate(ctx context.Context, cfg *config) ([]string, error) {
+	s, err := sqlite.Open(sqlitePath(cfg.Store.Reveal()), store.Options{Chain: cfg.Chain + ".cli"})
+	if err != nil {
+		return nil, err
+	}
+	return nil, errors.Join(s.Start(ctx), s.Close())
+}
+
+// sqliteStatus has no steps to tell, because serve takes them by itself: it looks for the
+// file, or for the folder that it will be made in.
+func sqliteStatus(_ context.Context, cfg *config) ([]step, error) {
+	path := sqlitePath(cfg.Store.Reveal())
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(filepath.Dir(path))
+		return nil, err
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	return nil, err
+}
+
+// driver returns the kind of the configured store.
+func (c *config) driver() driver {
+	scheme, _, _ := strings.Cut(c.Store.Reveal(), ":")
+	return stores[scheme]
+}
+
+// openStore opens the store, under a chain's name, without reaching for it yet.
+func openStore(cfg *config, chain string, log *slog.Logger) (store.Store, error) {
+	o := store.Options{Chain: chain, ClaimWindow: cfg.DuplicateWindow, Log: log}
+	s, err := cfg.driver().open(cfg.Store.Reveal(), o)
+	if err != nil {
+		return nil, fmt.Errorf("%sSTORE: %w", prefix, err)
+	}
+	return s, nil
+}
+
+// tryStore connects as far as it changes nothing, and says what it found.
+func tryStore(ctx context.Context, cfg *config) (string, error) {
+	steps, err := cfg.driver().status(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	if len(steps) == 0 {
+		return "serve makes the file and brings it up to date", nil
+	}
+	pending := 0
+	for _, s := range steps {
+		if s.Applied.IsZero() {
+			pending++
+		}
+	}
+	if pending > 0 {
+		return "", fmt.Errorf("reached, but %d of %d schema steps are pending; run `spinetrace migrate up`", pending, len(steps))
+	}
+	return "reached, the schema is up to date", nil
+}
