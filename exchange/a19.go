@@ -24,7 +24,7 @@ var (
 // (spec/hl7v2.md 5.2).
 func (h *Handler) planA19(m *hl7v2.Message) plan {
 	const name = "QRY^A19"
-	q := &query{h: h, m: m, answerType: "ADR^A19", visit: true, tag: m.Raw(pathQueryID)}
+	q := &query{h: h, m: m, answerType: "ADR^A19", visit: true, tag: m.Raw(pathQueryID), where: at(0, "", "QRD", 8)}
 	if m.AtLeast("2.4") {
 		q.answerType = "ADR^A19^ADR_A19"
 	}
@@ -67,12 +67,11 @@ func (q *query) faultA19() (fault, bool) {
 // filters of QRF-5: a bare date is the birth date, the rest is as in a Q22.
 func (q *query) readA19() *fault {
 	who := q.m.Repetitions(pathWho)[0]
-	at := hl7v2.Fault{Segment: "QRD", Sequence: 1, Field: 8}
 	for field, value := range map[string]string{
 		"PID.3.1": who.Component(1), "PID.3.4.1": who.Component(9), "PID.3.4.2": who.Sub(9, 2), "PID.3.5": who.Component(13),
 		"PID.5.1": who.Component(2), "PID.5.2": who.Component(3),
 	} {
-		q.criteria = append(q.criteria, criterion{field, value, at})
+		q.criteria = append(q.criteria, criterion{field, value, q.where})
 	}
 	filters := q.m.Repetitions(pathWhoFilter)
 	if len(filters) == 1 && filters[0].Component(1) == "" {

@@ -10,7 +10,7 @@ import (
 // with RSP^K22 (spec/hl7v2.md 5.4).
 func (h *Handler) planQ22(m *hl7v2.Message) plan {
 	const name = "QBP^Q22"
-	q := &query{h: h, m: m, answerType: typeK22(m), tag: m.Raw(pathQueryTag), name: m.Raw(pathQueryName)}
+	q := &query{h: h, m: m, answerType: typeK22(m), tag: m.Raw(pathQueryTag), name: m.Raw(pathQueryName), where: at(0, "", "QPD", 3)}
 	if s, ok := m.Segment("QPD"); ok {
 		q.echo = []string{s.Raw()}
 	}
@@ -37,7 +37,6 @@ func typeK22(m *hl7v2.Message) string {
 
 // faultQ22 checks what is not about the patient.
 func (q *query) faultQ22() (fault, bool) {
-	parameters := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3}
 	units := q.m.Get(pathRCPUnits)
 	switch {
 	case q.m.Count("QPD") == 0:
@@ -49,7 +48,7 @@ func (q *query) faultQ22() (fault, bool) {
 	case q.tag == "":
 		return fault{condition: noTag}, true
 	case q.m.Raw(pathParameters) == "":
-		return fault{noSubject, &parameters}, true
+		return fault{noSubject, &q.where}, true
 	case strings.EqualFold(q.m.Get(pathRCPPrio), "D"):
 		return fault{condition: deferred}, true
 	case units != "" && !strings.EqualFold(units, "RD"):

@@ -18,8 +18,9 @@ type query struct {
 	tag, name  string   // QAK-1 and QAK-3, raw
 	echo       []string // the segments that the answer repeats byte for byte
 	criteria   []criterion
-	hideNumber bool // the asker wants identifiers of other domains only
-	visit      bool // the answer's structure requires a PV1
+	where      hl7v2.Fault // where it says who is asked about, as a place for an ERR
+	hideNumber bool        // the asker wants identifiers of other domains only
+	visit      bool        // the answer's structure requires a PV1
 }
 
 // criterion is one thing a question says of the patient, and where it says it.
@@ -99,9 +100,9 @@ func (q *query) request() (pds.Request, *fault) {
 		req.Want = pds.DetailsByNumber
 		return req, nil
 	case req.Who.Family == "":
-		return req, &fault{noFamily, nil}
+		return req, &fault{noFamily, &q.where}
 	case req.Who.Sex == 0:
-		return req, &fault{noSex, nil}
+		return req, &fault{noSex, &q.where}
 	case !req.Who.BirthDate.Full() && !q.h.AllowPartialDOB:
 		return req, &fault{partialBirthDate, q.place(s, "born")}
 	}
@@ -169,11 +170,12 @@ func (q *query) wild(c criterion) bool {
 	return strings.ContainsAny(c.value, wildcards)
 }
 
+// place is where a criterion stands, or should have stood.
 func (q *query) place(s map[string]criterion, meaning string) *hl7v2.Fault {
 	if c, ok := s[meaning]; ok {
 		return &c.at
 	}
-	return nil
+	return &q.where
 }
 
 // reply answers a query whose trace ended, well or badly (the table of spec/hl7v2.md 5.6).
@@ -194,11 +196,13 @@ func (q *query) reply(res pds.Result, err error) reply {
 	case pds.NoMatch, pds.Invalidated, pds.NotVerified:
 		r = q.notFound(d)
 	case pds.ManyMatches:
-		r = q.notFound(d, hl7v2.Fault{Code: 204, Severity: "W", AppCode: res.Code, Segment: "QPD", Sequence: 1, Text: d.text})
+		warning := q.where
+		warning.Code, warning.Severity, warning.AppCode, warning.Text = 204, "W", res.Code, d.text
+		r = q.notFound(d, warning)
 	case pds.OldStyle:
-		r = q.nack(fault{condition: badNumber})
+		r = q.nack(fault{badNumber, &q.where})
 	default:
-		r = q.nack(fault{condition: badQuestion})
+		r = q.nack(fault{badQuestion, &q.where})
 		r.outcome = store.Refused
 	}
 	r.reason = res.Reason
