@@ -228,12 +228,18 @@ func (l *line) Read(p []byte) (int, error) {
 	return l.nc.Read(p)
 }
 
-// answer returns the next message. A commit block of MLLP release 2 is none.
+// answer returns the next message. A commit block of MLLP release 2 is none, and a negative one says that there will
+// be none.
 func (l *line) answer() ([]byte, error) {
 	for {
 		msg, err := l.in.Next()
-		if err != nil || len(msg) != 1 || msg[0] != ack {
+		switch {
+		case err != nil || len(msg) != 1:
 			return msg, err
+		case msg[0] == nak:
+			return nil, ErrRelease2
+		case msg[0] != ack:
+			return msg, nil
 		}
 	}
 }

@@ -161,7 +161,7 @@ func TestClientSendErrors(t *testing.T) {
 		"too large":                {answer("\v" + strings.Repeat("x", 100) + "\x1c\r"), mllp.ErrFrameTooLarge},
 		"plain text":               {answer("internal error"), mllp.ErrJunk},
 		"another answer":           {answer("\vre b\x1c\r"), errMismatch},
-		"a negative commit block":  {answer("\v\x15\x1c\r"), errMismatch},
+		"a negative commit block":  {answer("\v\x15\x1c\r"), mllp.ErrRelease2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &mllp.Client{Addr: script(t, tt.step, reply), MaxFrame: 50, Match: matching}
@@ -181,6 +181,7 @@ func TestClientReadsQuirkyAnswers(t *testing.T) {
 		"\n\vre a\x1c\r",
 		"\v\x06\x1c\r\vre a\x1c\r",
 		"\v\x1c\r\vre a\x1c\r",
+		"\x00\vre a\x1c\n",
 	} {
 		c := &mllp.Client{Match: matching, Addr: script(t, func(p *peer, r *mllp.Reader) {
 			r.Next()
@@ -212,6 +213,14 @@ func TestClientObeysItsContext(t *testing.T) {
 		t.Errorf("Send() of a cancelled context = %v, want only %v", err, context.Canceled)
 	}
 	wantAnswer(t, c, "c")
+}
+
+func TestClientTakesShortAnswers(t *testing.T) {
+	c := &mllp.Client{Addr: startServer(t, &mllp.Server{Handler: fixed("y")})}
+	defer c.Close()
+	if got, err := c.Send(t.Context(), []byte("a")); string(got) != "y" || err != nil {
+		t.Errorf("Send() = %q, %v, want y", got, err)
+	}
 }
 
 func TestClientTakesTurns(t *testing.T) {

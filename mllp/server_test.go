@@ -277,7 +277,9 @@ func TestServerAnswersAThousandFramesOfOneWrite(t *testing.T) {
 func TestServerIgnoresProbes(t *testing.T) {
 	const probes = 1000
 	b := &book{}
-	addr := startServer(t, b.server())
+	srv := b.server()
+	srv.MaxConnsPerAddr = probes
+	addr := startServer(t, srv)
 	for range probes {
 		dial(t, addr).Close()
 	}
@@ -386,7 +388,7 @@ func TestServerLimitsConnections(t *testing.T) {
 }
 
 func TestServerKeepsServingWhileFramesAreHalfSent(t *testing.T) {
-	const half = 2000
+	const half = 1500
 	b := &book{}
 	srv := b.server()
 	srv.MaxConns, srv.MaxConnsPerAddr = half+1, half+1
@@ -401,7 +403,9 @@ func TestServerKeepsServingWhileFramesAreHalfSent(t *testing.T) {
 
 func TestServerStates(t *testing.T) {
 	b := &book{}
-	p := dial(t, startServer(t, b.server()))
+	srv := b.server()
+	srv.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8")}
+	p := dial(t, startServer(t, srv))
 	p.send("\va\x1c\r\vb\x1c\r")
 	p.expect("a", "b")
 	p.Close()
@@ -430,5 +434,23 @@ func TestHandlerOutlivesItsPeer(t *testing.T) {
 	b.waitClosed(t, 1)
 	if b.msgs != 1 || !b.logged(mllp.ErrAnswerLost) {
 		t.Errorf("%d messages, log %v; want 1, %v", b.msgs, b.log, mllp.ErrAnswerLost)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, tt := range []struct {
+		got  fmt.Stringer
+		want string
+	}{
+		{mllp.StateOpen, "open"},
+		{mllp.StateRefused, "refused"},
+		{mllp.ConnState(9), "unknown"},
+		{mllp.EventProbe, "probe"},
+		{mllp.EventRelease2, "release 2"},
+		{mllp.Event(-1), "unknown"},
+	} {
+		if tt.got.String() != tt.want {
+			t.Errorf("%v, want %s", tt.got, tt.want)
+		}
 	}
 }
