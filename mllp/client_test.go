@@ -127,22 +127,36 @@ func TestClientNoticesWhatItDidNotAskFor(t *testing.T) {
 	}
 }
 
-func TestClientDoesNotTakeALateAnswer(t *testing.T) {
-	late := make(chan struct{})
-	addr := script(t, func(p *peer, r *mllp.Reader) {
+func TestClientDoesNotWaitForEver(t *testing.T) {
+	c := &mllp.Client{AnswerTimeout: 20 * time.Millisecond, Addr: script(t, func(p *peer, r *mllp.Reader) {
 		r.Next()
-		<-late
-		io.WriteString(p, "\vre a\x1c\r") // to nobody
-	}, reply)
-	c := &mllp.Client{Addr: addr, AnswerTimeout: 20 * time.Millisecond}
+		untilClosed(p)
+	})}
 	_, err := c.Send(t.Context(), []byte("a"))
 	if !errors.Is(err, mllp.ErrNoAnswer) || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Send() = %v, want %v by the deadline", err, mllp.ErrNoAnswer)
 	}
+}
+
+func TestClientDoesNotTakeALateAnswer(t *testing.T) {
+	got, late := make(chan struct{}), make(chan struct{})
+	c := &mllp.Client{Addr: script(t, func(p *peer, r *mllp.Reader) {
+		r.Next()
+		close(got)
+		<-late
+		io.WriteString(p, "\vre a\x1c\r") // to nobody
+	}, reply)}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-got
+		cancel()
+	}()
+	if _, err := c.Send(ctx, []byte("a")); !errors.Is(err, mllp.ErrNoAnswer) {
+		t.Errorf("Send() = %v, want %v", err, mllp.ErrNoAnswer)
+	}
 	close(late)
-	patient := &mllp.Client{Addr: addr}
-	defer patient.Close()
-	wantAnswer(t, patient, "b")
+	wantAnswer(t, c, "b")
 }
 
 func TestClientSendErrors(t *testing.T) {
