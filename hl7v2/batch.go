@@ -143,7 +143,7 @@ func boundary(b []byte) string {
 // BHS-11 as BHS-12, the answers to its messages in order, and BTS with their
 // number. Header.Type is not used.
 func (b Batch) Reply(h Header, answers [][]byte) []byte {
-	w := newBuilder(b.Header)
+	w := newBuilder(b.Header, h.ASCII)
 	w.batchHeader(h)
 	w.end()
 	out := w.buf

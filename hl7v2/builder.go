@@ -13,7 +13,7 @@ import (
 type Builder struct {
 	codec   codec
 	to      *Message
-	foreign bool // the request's delimiters are not ours
+	foreign bool // raw values of the request have to be translated
 	version string
 
 	open     bool // a segment has been started
@@ -71,7 +71,8 @@ func (b *Builder) text(s string) {
 	b.replaced = b.replaced || !exact
 }
 
-// Text writes one value, escaped and in the message's character set.
+// Text writes one value, escaped and in the message's character set. The text
+// "" in quotation marks is the explicit null.
 func (b *Builder) Text(field int, text string) *Builder {
 	if text != "" && b.advance(field) {
 		b.text(text)

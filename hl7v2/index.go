@@ -9,8 +9,7 @@ import (
 type segment struct {
 	name       uint32 // the three characters, packed
 	start, end int32  // without terminator
-	first      int32  // index of the first field in Message.starts, -1 before the first use
-	fields     int32  // number of fields, valid once first is
+	first      int32  // where its fields are in Message.starts, -1 before the first use
 }
 
 // packName packs a three-character segment name into one comparable word.
@@ -109,10 +108,12 @@ func (m *Message) addLine(start, stop int, terminator byte, lenient bool) error 
 	for start < stop && m.text[start] == '\n' { // the LF of CRLF, and blank lines
 		start++
 	}
-	line := m.text[start:stop]
-	if terminator == '\n' || stop == len(m.text) {
-		line = strings.TrimRight(line, "\r\n") // ends that no segment follows
+	if terminator == '\n' || stop == len(m.text) { // ends that no segment follows
+		for stop > start && (m.text[stop-1] == '\n' || m.text[stop-1] == '\r') {
+			stop--
+		}
 	}
+	line := m.text[start:stop]
 	if !segmentStart(line, m.delims.Field) && (len(line) != 3 || !nameStart(line)) {
 		if strings.Trim(line, " \t\x1c") == "" {
 			return nil
@@ -123,27 +124,34 @@ func (m *Message) addLine(start, stop int, terminator byte, lenient bool) error 
 		m.warn.add(NotSegment)
 		return nil
 	}
-	m.segs = append(m.segs, segment{name: packName(line), start: int32(start), end: int32(start + len(line)), first: -1})
+	m.segs = append(m.segs, segment{name: packName(line), start: int32(start), end: int32(stop), first: -1})
 	return nil
 }
 
-// split finds the fields of segment i.
-func (m *Message) split(i int) *segment {
+// split returns the fields of segment i as offsets into the text: field n is
+// at [n-1] and ends one before [n], as if one more mark ended the last field.
+func (m *Message) split(i int) []int32 {
 	s := &m.segs[i]
-	if s.first >= 0 {
-		return s
+	if s.first < 0 {
+		s.first = int32(len(m.starts))
+		starts := append(m.starts, 0) // how many follow, once that is known
+		if s.end > s.start+3 {
+			starts = appendStarts(append(starts, s.start+4), m.text[:s.end], int(s.start)+4, m.delims.Field)
+		}
+		m.starts = append(starts, s.end+1)
+		m.starts[s.first] = int32(len(m.starts)) - s.first - 1
 	}
-	first := len(m.starts)
-	starts := m.starts
-	if s.end > s.start+3 {
-		starts = appendStarts(append(starts, s.start+4), m.text[:s.end], int(s.start)+4, m.delims.Field)
+	starts := m.starts[s.first:]
+	return starts[1 : 1+starts[0]]
+}
+
+// fields returns how many fields segment i has.
+func (m *Message) fields(i int) int {
+	n := len(m.split(i)) - 1
+	if m.segs[i].isHeader() {
+		n++ // the separator is a field of its own
 	}
-	m.starts = append(starts, s.end+1) // as if one more mark ended the last field
-	s.first, s.fields = int32(first), int32(len(m.starts)-first-1)
-	if s.isHeader() {
-		s.fields++ // the separator is a field of its own
-	}
-	return s
+	return n
 }
 
 // appendStarts appends the offset after each mark in s from pos on. It looks at
@@ -175,18 +183,17 @@ func load64(s string) uint64 {
 
 // field returns the place of field n of segment i, and whether it is there.
 func (m *Message) field(i, n int) (start, end int, ok bool) {
-	s := m.split(i)
-	if n < 1 || n > int(s.fields) {
-		return 0, 0, false
-	}
-	if s.isHeader() {
+	at := m.split(i)
+	if s := &m.segs[i]; s.isHeader() {
 		if n == 1 {
 			return int(s.start) + 3, int(s.start) + 4, s.end > s.start+3
 		}
 		n--
 	}
-	at := m.starts[int(s.first)+n-1:]
-	return int(at[0]), int(at[1]) - 1, true
+	if n < 1 || n >= len(at) {
+		return 0, 0, false
+	}
+	return int(at[n-1]), int(at[n]) - 1, true
 }
 
 // find returns the index of the first segment of that name, or -1.

@@ -31,7 +31,7 @@ type Message struct {
 
 	// Enough for nearly every ADT, so that a message is two allocations.
 	segArray   [16]segment
-	startArray [112]int32
+	startArray [88]int32
 }
 
 // Parser holds the choices a feed can need. The zero value is what [Parse] uses.

@@ -186,6 +186,9 @@ func TestParseDelimiters(t *testing.T) {
 			if got := m.Delimiters(); got != tt.want {
 				t.Errorf("Delimiters() = %+v, want %+v", got, tt.want)
 			}
+			if got := tt.want.String(); tt.warn == nil && got != "|"+in {
+				t.Errorf("String() = %q", got)
+			}
 			if diff := cmp.Diff(tt.warn, m.Warnings()); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}

@@ -36,14 +36,52 @@ func (p Presence) String() string {
 // or of the first leaf when p names something that has parts. It is "" when the
 // value is absent, empty or null; [Message.Lookup] tells these apart.
 func (m *Message) Get(p Path) string {
-	s, ok := m.element(p, true)
+	i := m.find(p.segment)
+	if i < 0 {
+		return ""
+	}
+	start, end, ok := m.field(i, int(p.field))
 	if !ok {
 		return ""
 	}
 	if p.isMark() {
-		return s
+		return m.text[start:end]
 	}
-	return m.leafText(m.firstLeaf(s))
+	return m.leafText(m.leaf(m.text[start:end], p))
+}
+
+// leaf returns the first leaf of the part of a field that p names. It is
+// element and firstLeaf in one pass, for the sake of [Message.Get].
+func (m *Message) leaf(s string, p Path) string {
+	d := &m.delims
+	if p.repetition > 1 {
+		s, _ = nth(s, d.Repetition, int(p.repetition))
+	}
+	component, sub, start := max(p.component, 1), max(p.subcomponent, 1), 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == 0: // what a missing role is compared as
+			continue
+		case c == d.Component && component > 1:
+			component--
+		case c == d.Subcomponent && component > 1:
+			continue
+		case c == d.Subcomponent && sub > 1:
+			sub--
+		case c == d.Component || c == d.Subcomponent || c == d.Repetition:
+			if component > 1 || sub > 1 {
+				return ""
+			}
+			return s[start:i]
+		default:
+			continue
+		}
+		start = i + 1
+	}
+	if component > 1 || sub > 1 {
+		return ""
+	}
+	return s[start:]
 }
 
 // Lookup returns what [Message.Get] does, and whether the element that p names
@@ -143,8 +181,11 @@ func (m *Message) element(p Path, one bool) (string, bool) {
 // nth returns the part of s with number n, from 1, and whether there is one. A
 // zero mark splits nothing.
 func nth(s string, mark byte, n int) (string, bool) {
+	if mark == 0 && n > 1 {
+		return "", false
+	}
 	if mark == 0 {
-		return s, n == 1
+		return s, true
 	}
 	for ; n > 1; n-- {
 		i := strings.IndexByte(s, mark)

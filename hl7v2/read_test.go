@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 const adt = msh + "\r" +
@@ -127,6 +128,53 @@ func TestJoinedKeepsTheAmpersand(t *testing.T) {
 	if got := r.Joined(2); got != "A&B" {
 		t.Errorf("Joined(2) = %q", got)
 	}
+}
+
+// partOf is what a path names, said with strings.Split.
+func partOf(s, mark string, n int) (string, bool) {
+	if mark == "" {
+		return s, n == 1
+	}
+	parts := strings.Split(s, mark)
+	if n > len(parts) {
+		return "", false
+	}
+	return parts[n-1], true
+}
+
+func TestReadAgreesWithSplit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		encoding := rapid.SampledFrom([]string{`^~\&`, `^~`, `^`}).Draw(t, "MSH-2")
+		value := rapid.StringOf(rapid.SampledFrom([]rune("AB^^~~&&\x00"))).Draw(t, "value")
+		m, err := Parse([]byte("MSH|" + encoding + "|X\rPID||" + value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks := [3]string{encoding[:1]}
+		if len(encoding) > 1 {
+			marks[1] = encoding[1:2]
+		}
+		if len(encoding) > 3 {
+			marks[2] = encoding[3:4]
+		}
+		draw := rapid.IntRange(1, 4)
+		r, c, s := draw.Draw(t, "repetition"), draw.Draw(t, "component"), draw.Draw(t, "subcomponent")
+		want, ok := partOf(value, marks[1], r)
+		if ok {
+			want, ok = partOf(want, marks[0], c)
+		}
+		if ok {
+			want, ok = partOf(want, marks[2], s)
+		}
+		if !ok {
+			want = ""
+		}
+		p := Path{segment: packName("PID"), field: 2, repetition: uint16(r), component: uint16(c), subcomponent: uint16(s)}
+		got, presence := m.Lookup(p)
+		if got != want || m.Get(p) != want || m.Raw(p) != want || (presence != Absent) != ok {
+			t.Errorf("%v of %q: Lookup %q %v, Get %q, Raw %q; want %q", p, value, got, presence, m.Get(p), m.Raw(p), want)
+		}
+	})
 }
 
 func TestTruncated(t *testing.T) {

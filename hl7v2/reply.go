@@ -44,7 +44,7 @@ func AckType(m *Message) string {
 // sender and receiver exchanged, with all their components and bytes. A nil
 // message gives the answer to a frame that has no readable MSH.
 func Reply(to *Message, h Header) *Builder {
-	b := newBuilder(to)
+	b := newBuilder(to, h.ASCII)
 	b.header(h)
 	return b
 }
@@ -57,7 +57,7 @@ func Originate(source *Message, h Header) *Builder {
 }
 
 // newBuilder settles how an answer to a message is written.
-func newBuilder(to *Message) *Builder {
+func newBuilder(to *Message, ascii bool) *Builder {
 	b := &Builder{to: to, version: defaultVersion}
 	b.buf = b.array[:0]
 	b.codec.delims = standardDelimiters()
@@ -69,6 +69,10 @@ func newBuilder(to *Message) *Builder {
 	b.foreign = to.guessed || !to.delims.complete()
 	if !b.foreign {
 		b.codec.delims = to.delims
+	}
+	if ascii {
+		b.foreign = b.foreign || to.charset.multi() // whose echoes are not bytes of the answer
+		b.codec.charset = ASCII
 	}
 	return b
 }
@@ -108,9 +112,7 @@ func (b *Builder) header(h Header) {
 	}
 	b.Raw(12, b.version)
 	b.Raw(17, b.echo(pathCountry))
-	if h.ASCII {
-		b.codec.charset = ASCII
-	} else if b.to != nil && b.to.named {
+	if b.to != nil && b.to.named && !h.ASCII {
 		b.Raw(18, b.echo(pathCharset))
 	}
 }

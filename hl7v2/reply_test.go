@@ -173,9 +173,14 @@ func TestReplyCharset(t *testing.T) {
 			}
 		})
 	}
+	ascii := header
+	ascii.ASCII = true
 	big := parse(t, "MSH|^~\\&|\xB3\x5C|||||||C1|P|2.4||||||BIG-5\r")
 	if got := Reply(big, header).Bytes(); !strings.Contains(string(got), "RXX|\xB3\x5C||2025") {
 		t.Errorf("Big5 sender echoed as %q", got)
+	}
+	if got := Reply(big, ascii).Bytes(); !isASCII(string(got)) {
+		t.Errorf("Big5 sender echoed to an ASCII peer as %q", got)
 	}
 }
 
@@ -253,7 +258,12 @@ func TestAckType(t *testing.T) {
 }
 
 func TestCodeText(t *testing.T) {
-	for code, want := range map[int]string{0: "Message accepted", 100: "Segment sequence error", 207: "Application internal error", 42: ""} {
+	for code, want := range map[int]string{
+		0: "Message accepted", 100: "Segment sequence error", 101: "Required field missing", 102: "Data type error",
+		103: "Table value not found", 200: "Unsupported message type", 201: "Unsupported event code",
+		202: "Unsupported processing id", 203: "Unsupported version id", 204: "Unknown key identifier",
+		205: "Duplicate key identifier", 206: "Application record locked", 207: "Application internal error", 42: "",
+	} {
 		if got := CodeText(code); got != want {
 			t.Errorf("CodeText(%d) = %q, want %q", code, got, want)
 		}

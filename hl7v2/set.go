@@ -64,9 +64,9 @@ func (e *edit) field(m *Message, i, n int) {
 		e.at, e.end = start, end
 		return
 	}
-	s := m.segs[i]
-	e.at, e.end = int(s.end), int(s.end)
-	e.pad(m.delims.Field, n-int(s.fields))
+	e.at = int(m.segs[i].end)
+	e.end = e.at
+	e.pad(m.delims.Field, n-m.fields(i))
 }
 
 // part narrows the edit to part n of what it covers, and reports whether the
