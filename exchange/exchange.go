@@ -85,8 +85,9 @@ func worthALine(o store.Outcome) bool {
 	switch o {
 	case store.Pending, store.Rejected, store.Failed, store.Unanswered, store.Refused, 0:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // commit makes everything pending, and the given entries, durable. The caller holds mu.

@@ -87,8 +87,9 @@ func technical(err error) bool {
 	switch ClassOf(err) {
 	case 0, NoSlot, Unrecorded, BreakerOpen:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // Observe calls done after every question with how long it took and how it ended.
