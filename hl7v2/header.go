@@ -19,11 +19,14 @@ var (
 // Type returns the parts of MSH-9. Where the event is missing, as in v2.1, it
 // is EVN-1.
 func (m *Message) Type() (code, event, structure string) {
-	code, event, structure = m.Get(pathMessageCode), m.Get(pathMessageEvent), m.Get(pathMessageStructure)
-	if event == "" {
-		event = m.Get(pathEventCode)
+	return m.Get(pathMessageCode), m.event(), m.Get(pathMessageStructure)
+}
+
+func (m *Message) event() string {
+	if event := m.Get(pathMessageEvent); event != "" {
+		return event
 	}
-	return code, event, structure
+	return m.Get(pathEventCode)
 }
 
 // Version returns component 1 of MSH-12, "" when absent. `2.4^GBR` is "2.4".

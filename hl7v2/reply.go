@@ -31,7 +31,7 @@ type Header struct {
 // `ACK^<event>^ACK` from then on. It is `ACK` when m is nil or has no event.
 func AckType(m *Message) string {
 	if m != nil && m.AtLeast("2.4") {
-		if _, event, _ := m.Type(); event != "" {
+		if event := m.event(); event != "" {
 			return "ACK^" + event + "^ACK"
 		}
 	}
@@ -147,7 +147,7 @@ func (b *Builder) messageType(joined string) {
 // ackType writes what [AckType] returns.
 func (b *Builder) ackType() {
 	if b.to != nil && compareVersions(b.version, "2.4") >= 0 {
-		if _, event, _ := b.to.Type(); event != "" {
+		if event := b.to.event(); event != "" {
 			b.Composite(9, "ACK", event, "ACK")
 			return
 		}

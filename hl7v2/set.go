@@ -8,7 +8,8 @@ import (
 
 // Set writes text at p, escaped and in the message's character set. Parts that
 // are missing on the way are added; every other byte stays as it is. A path
-// that names no more than a field replaces all its repetitions by one.
+// that names no more than a field replaces all its repetitions by one. Setting
+// MSH-18 does not recode the message.
 //
 // The error is [ErrNoSegment] when the segment is missing and [ErrUnwritable]
 // when the message's delimiters cannot express the change.
