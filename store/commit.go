@@ -98,19 +98,24 @@ const maxText = 200
 // Text makes s fit for a search column: valid UTF-8, no NUL, at most 200 bytes. What was
 // really said is in the bodies.
 func Text(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
-		}
-		if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n == 1 {
-			s = s[:len(s)-1]
-		}
-	}
+	s = cut(s)
 	if strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
 		return s
 	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+	return cut(strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", ""))
+}
+
+// cut keeps at most maxText bytes of s, and no part of a character.
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	for end := maxText; end > maxText-utf8.UTFMax; end-- {
+		if utf8.RuneStart(s[end]) {
+			return s[:end]
+		}
+	}
+	return s[:maxText]
 }
 
 // Closing says how an exchange ended. Its reply is the part of kind [Reply] in the

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // Kind is what an event records. The numbers are stored: they never change.
@@ -146,7 +144,8 @@ type Event struct {
 	Hash     Hash
 }
 
-// document is the shape of Event.Doc; the order of its fields is the order on disk.
+// document is the shape of Event.Doc; the order of its fields is the order on disk. It is
+// written by appendDocument.
 type document struct {
 	Chain    string   `json:"chain"`
 	Seq      int64    `json:"seq"`
@@ -177,69 +176,17 @@ type Head struct {
 
 // Append makes the next event of the chain and moves h to it. Time never runs backwards
 // along a chain: at is the later of the clock and the event before.
-func (h *Head) Append(now time.Time, exchange ID, e Entry) Event {
+func (h *Head) Append(now time.Time, exchange ID, entry Entry) Event {
 	at := now.UTC().Truncate(time.Microsecond)
 	if at.Before(h.At) {
 		at = h.At
 	}
-	doc := document{
-		Chain: h.Chain, Seq: h.Seq + 1, At: at.Format(timeLayout), Kind: e.Kind.String(),
-		Facts: e.Facts, Digests: digests(e.Parts),
-	}
-	if exchange != (ID{}) {
-		doc.Exchange = exchange.String()
-	}
-	event := Event{Chain: h.Chain, Seq: h.Seq + 1, At: at, Kind: e.Kind, Exchange: exchange, Doc: encode(doc)}
-	event.Hash = link(h.Hash, event.Doc)
-	*h = Head{Chain: h.Chain, Seq: event.Seq, At: at, Hash: event.Hash}
-	return event
-}
-
-func link(previous Hash, doc string) Hash {
-	s := sha256.New()
-	s.Write(previous[:])
-	s.Write([]byte(doc))
-	return Hash(s.Sum(nil))
-}
-
-func digests(parts []Part) []Digest {
-	var ds []Digest
-	for _, p := range parts {
-		sum := sha256.Sum256(p.Data)
-		ds = append(ds, Digest{Kind: p.Kind.String(), Size: len(p.Data), SHA256: hex.EncodeToString(sum[:])})
-	}
-	return ds
-}
-
-// encode writes the document in ASCII, so that no database and no terminal can change it.
-func encode(d document) string {
-	b, err := json.Marshal(d)
-	if err != nil {
-		panic("store: a document of strings and numbers cannot fail to encode: " + err.Error())
-	}
-	for i, c := range b {
-		if c >= utf8.RuneSelf {
-			return string(escape(b, i))
-		}
-	}
-	return string(b)
-}
-
-// escape writes everything beyond ASCII from b[from:] on as \uXXXX.
-func escape(b []byte, from int) []byte {
-	out := append(make([]byte, 0, len(b)+32), b[:from]...)
-	for _, r := range string(b[from:]) {
-		switch {
-		case r < utf8.RuneSelf:
-			out = append(out, byte(r))
-		case r > 0xFFFF:
-			hi, lo := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
+	e := Event{Chain: h.Chain, Seq: h.Seq + 1, At: at, Kind: entry.Kind, Exchange: exchange}
+	b := append(make([]byte, 0, 1024), h.Hash[:]...)
+	b = appendDocument(b, e, entry)
+	e.Doc, e.Hash = string(b[len(h.Hash):]), sha256.Sum256(b)
+	*h = Head{Chain: e.Chain, Seq: e.Seq, At: e.At, Hash: e.Hash}
+	return e
 }
 
 func (e Event) document() (document, error) {
