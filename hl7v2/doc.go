@@ -5,11 +5,15 @@
 // There is one generic [Message] for all versions. Values are named by paths,
 // compiled once:
 //
-//	var family = hl7v2.MustPath("PID-5.1")
+//	var (
+//		controlID = hl7v2.MustPath("MSH-10")
+//		family    = hl7v2.MustPath("PID-5.1")
+//	)
 //
 //	m, err := hl7v2.Parse(b)
 //	if err != nil {
-//		return hl7v2.Reply(hl7v2.Head(b), h).MSA(hl7v2.AR, "", "Not readable").Bytes()
+//		head := hl7v2.Head(b) // nil when there is no MSH
+//		return hl7v2.Reply(head, h).MSA(hl7v2.AR, head.Raw(controlID), "Not readable").Bytes()
 //	}
 //	name := m.Get(family)
 //

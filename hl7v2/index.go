@@ -198,6 +198,9 @@ func (m *Message) field(i, n int) (start, end int, ok bool) {
 
 // find returns the index of the first segment of that name, or -1.
 func (m *Message) find(name uint32) int {
+	if m == nil {
+		return -1
+	}
 	for i := range m.segs {
 		if m.segs[i].name == name {
 			return i

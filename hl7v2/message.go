@@ -12,6 +12,8 @@ import (
 // they have been read, where their fields do. Values are substrings of the
 // text, so reading one costs no memory unless it has to be decoded.
 //
+// Values can be read from a nil *Message, as [Head] may return it: it has none.
+//
 // Reading records what it finds, so a Message must not be used by several
 // goroutines at once.
 type Message struct {

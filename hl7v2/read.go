@@ -108,11 +108,11 @@ func (m *Message) Raw(p Path) string {
 // Truncated reports whether a value in the element at p ends in the truncation
 // character of v2.7, that is, was cut by its sender.
 func (m *Message) Truncated(p Path) bool {
-	s, _ := m.element(p, p.repetition > 0 || p.component > 0)
-	mark := m.delims.Truncation
-	if mark == 0 || p.isMark() {
+	s, ok := m.element(p, p.repetition > 0 || p.component > 0)
+	if !ok || p.isMark() || m.delims.Truncation == 0 {
 		return false
 	}
+	mark := m.delims.Truncation
 	for i := range len(s) {
 		if s[i] == mark && (i+1 == len(s) || m.isMark(s[i+1])) {
 			return true

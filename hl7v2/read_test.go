@@ -71,6 +71,19 @@ func TestReadByPath(t *testing.T) {
 	}
 }
 
+func TestNilMessageHasNoValues(t *testing.T) {
+	var m *Message
+	p := MustPath("MSH-10")
+	text, presence := m.Lookup(p)
+	code, event, structure := m.Type()
+	if m.Get(p)+text+m.Raw(p)+code+event+structure+m.Version() != "" || presence != Absent {
+		t.Error("a nil Message has values")
+	}
+	if m.Repetitions(p) != nil || m.Truncated(p) || !m.AtLeast("2.4") || m.AtLeast("2.5") {
+		t.Error("a nil Message is not read as empty")
+	}
+}
+
 func TestRepetitions(t *testing.T) {
 	m := parse(t, adt)
 	ids := m.Repetitions(MustPath("PID-3"))
