@@ -119,8 +119,8 @@ func (s *Server) enter() bool {
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil || len(body) > maxBody {
 		http.Error(w, "request too large, or cut short", http.StatusRequestEntityTooLarge)
 		return
 	}

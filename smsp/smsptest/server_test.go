@@ -26,6 +26,12 @@ func newServer(t testing.TB, faults ...smsptest.Fault) *smsptest.Server {
 	t.Helper()
 	s := smsptest.New(pdstest.People(), faults...)
 	s.Now = then
+	start(t, s)
+	return s
+}
+
+func start(t testing.TB, s *smsptest.Server) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +44,6 @@ func newServer(t testing.TB, faults ...smsptest.Fault) *smsptest.Server {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return s
 }
 
 func example(t testing.TB, name string) []byte {
