@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -71,15 +72,11 @@ func (id AuditID) check() error {
 	return nil
 }
 
-// fillAuditIDs puts names into the placeholders. Without a user the system is the user.
-func fillAuditIDs(ids []AuditID, user, org, system string) []AuditID {
-	if user == "" {
-		user = system
-	}
-	names := strings.NewReplacer("{user}", user, "{org}", org, "{system}", system)
-	filled := make([]AuditID, len(ids))
-	for i, id := range ids {
-		filled[i] = AuditID{id.Type, names.Replace(id.URI)}
+// fillAuditIDs puts a name into a placeholder. The list given stays as it is.
+func fillAuditIDs(ids []AuditID, placeholder, name string) []AuditID {
+	filled := slices.Clone(ids)
+	for i := range filled {
+		filled[i].URI = strings.ReplaceAll(filled[i].URI, placeholder, name)
 	}
 	return filled
 }

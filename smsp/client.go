@@ -111,10 +111,11 @@ func (c *Client) CloseIdleConnections() {
 func (c *Client) prepare() {
 	system := c.system()
 	address := "urn:nhs-uk:addressing:ods:" + c.ODS + ":" + system
-	c.auditIDs = c.AuditIDs
-	if len(c.auditIDs) == 0 {
-		c.auditIDs = []AuditID{{URI: "urn:nhs-uk:identity:ods:" + c.ODS + ":SYS:" + system}}
+	ids := c.AuditIDs
+	if len(ids) == 0 {
+		ids = []AuditID{{URI: "urn:nhs-uk:identity:ods:{org}:SYS:{system}"}}
 	}
+	c.auditIDs = fillAuditIDs(fillAuditIDs(ids, "{org}", c.ODS), "{system}", system)
 	c.fixed[slotTo] = c.Endpoint
 	c.fixed[slotUsername] = cmp.Or(c.Username, c.ODS+"-"+system)
 	c.fixed[slotFrom] = cmp.Or(c.From, address)
@@ -122,7 +123,7 @@ func (c *Client) prepare() {
 	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
 	c.client = c.httpClient()
 
-	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), checkAuditIDs(c.auditIDs))
+	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), checkAuditIDs(ids))
 }
 
 func (c *Client) checkODS() error {

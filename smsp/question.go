@@ -75,7 +75,12 @@ func tidy(req pds.Request) pds.Request {
 	return req
 }
 
-func collapse(s string) string { return strings.Join(strings.Fields(s), " ") }
+func collapse(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsSpace) {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
 
 // printedPostcode writes upper case, with the space before the last three characters of
 // a postcode that is whole: they are a digit and two letters.
@@ -127,7 +132,8 @@ func (c *Client) question(req pds.Request) *question {
 		q.number = req.NHSNumber
 	}
 	v := c.values(req)
-	ids := fillAuditIDs(c.auditIDs, req.User, c.ODS, c.system())
+	// Without a user the system is the user.
+	ids := fillAuditIDs(c.auditIDs, "{user}", cmp.Or(req.User, c.system()))
 	q.call = pds.Call{
 		Backend:    "smsp",
 		Operation:  q.op.name,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 
@@ -33,18 +34,18 @@ var statuses = map[int]treatment{
 	500: {fault: true, class: pds.ProviderError, retry: true},
 	503: {class: pds.Busy, retry: true},
 
-	1: {class: pds.ResponseInvalid},
-	2: {class: pds.ResponseInvalid},
 	3: {class: pds.InputInvalid},
 	4: {class: pds.InputInvalid},
 	5: {class: pds.ProviderError, retry: true},
 }
 
 func treatmentOf(status int) treatment {
-	if t, ok := statuses[status]; ok && status >= 100 {
-		return t
+	for _, key := range []int{status, status / 100} {
+		if t, ok := statuses[key]; ok {
+			return t
+		}
 	}
-	return statuses[status/100]
+	return treatment{class: pds.ResponseInvalid}
 }
 
 // A failure is a way in which a call can end without a response that can be read.
@@ -63,6 +64,7 @@ var failures = []failure{
 	{isGzip, "not gzip", pds.ResponseInvalid, false},
 	{isTimeout, "timeout", pds.SpineUnavailable, true},
 	{as[*tls.CertificateVerificationError], "server certificate refused", pds.InputInvalid, false},
+	{oneOf(http.ErrSchemeMismatch), "server does not speak TLS", pds.InputInvalid, false},
 	{as[tls.RecordHeaderError], "server does not speak TLS", pds.InputInvalid, false},
 	{isAlert, "TLS refused by the server", pds.AccessDenied, false},
 	{oneOf(syscall.ECONNREFUSED), "connection refused", pds.SpineUnavailable, true},
