@@ -94,6 +94,9 @@ var settled = map[string]string{
 // eligible decides whom an ADT may ask about, in the order of spec/hl7v2.md 4.2: the first
 // hit decides. reason is "" when the patient is to be traced.
 func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, reason string) {
+	if !slices.Contains(h.TraceEvents, event) {
+		return req, eventNotUsed
+	}
 	ids := h.identifiers(m)
 	number, one := ids.number()
 	status, _ := traceStatus(m)
@@ -102,8 +105,6 @@ func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, rea
 	sex := parseSex(m.Get(pathSex))
 	home := postcode(m)
 	switch {
-	case !slices.Contains(h.TraceEvents, event):
-		return req, eventNotUsed
 	case unidentified(m, family):
 		return req, identityUnknown
 	case settled[status] != "":

@@ -26,7 +26,7 @@ func TestMessagesRefused(t *testing.T) {
 	}{
 		"text":                      {"hello", HL7, synthetic + "MSA|AR||No readable MSH\nERR|MSH^1^^100&Segment sequence error&HL70357&&No readable MSH"},
 		"XML":                       {"<ADT_A01/>", HL7, synthetic + "MSA|AR||No readable MSH\nERR|MSH^1^^100&Segment sequence error&HL70357&&No readable MSH"},
-		"no encoding characters":    {`MSH||PAS|RXX|||20261122||ADT^A28|1|P|2.4`, HL7, ""},
+		"no encoding characters":    {`MSH||PAS|RXX|NHSTRACE|RXX|20261122||ADT^A28|1|P|2.4`, HL7, "MSA|AR|1|Encoding characters missing\nERR|MSH^1^2^101&Required field missing&HL70357&&Encoding characters missing"},
 		"no type":                   {strings.Replace(a28, "ADT^A28", "", 1), HL7, "MSA|AR|PAS0000451|Message type missing\nERR|MSH^1^9^101&Required field missing&HL70357&&Message type missing"},
 		"no control id":             {strings.Replace(a28, "PAS0000451", "", 1), HL7, "MSA|AR||Message control id missing\nERR|MSH^1^10^101&Required field missing&HL70357&&Message control id missing"},
 		"an observation":            {strings.Replace(a28, "ADT^A28", "ORU^R01", 1), HL7, "MSA|AR|PAS0000451|Unsupported message type\nERR|MSH^1^9^200&Unsupported message type&HL70357&&Unsupported message type"},
@@ -339,7 +339,7 @@ func TestFramesThatAreNoMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(reply); !strings.Contains(got, "MSA|AR|PAS0000451|Message larger than the limit (2097152 bytes)") {
+	if got := lines(reply); !strings.Contains(got, "MSA|AR|PAS0000451|Message of 2097152 bytes is larger than the limit") {
 		t.Errorf("oversize answer:\n%s", got)
 	}
 	for range 15 {

@@ -13,6 +13,7 @@ type condition uint8
 
 const (
 	noMSH condition = iota + 1
+	noDelimiters
 	badDelimiters
 	notSegment
 	wideCharset
@@ -64,6 +65,7 @@ type nack struct {
 // 5.2 to 5.6). None of them holds anything that was received.
 var nacks = map[condition]nack{
 	noMSH:            {hl7v2.AR, false, at(100, "No readable MSH", "MSH")},
+	noDelimiters:     {hl7v2.AR, false, at(101, "Encoding characters missing", "MSH", 2)},
 	badDelimiters:    {hl7v2.AR, false, at(102, "Encoding characters not usable", "MSH", 2)},
 	notSegment:       {hl7v2.AE, false, at(100, "A line is not a segment", "MSH")},
 	wideCharset:      {hl7v2.AR, false, at(102, "Character set cannot be used over MLLP", "MSH", 18)},

@@ -79,6 +79,8 @@ func (h *Handler) planFor(x *exchange) plan {
 // unreadable says what a message that cannot be parsed is refused for.
 func unreadable(err error) condition {
 	switch {
+	case errors.Is(err, hl7v2.ErrNoDelimiters):
+		return noDelimiters
 	case errors.Is(err, hl7v2.ErrDelimiters):
 		return badDelimiters
 	case errors.Is(err, hl7v2.ErrNotSegment):
