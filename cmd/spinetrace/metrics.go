@@ -12,6 +12,7 @@ import (
 	"spinetrace/exchange"
 	"spinetrace/mllp"
 	"spinetrace/pds"
+	"spinetrace/store"
 )
 
 // metrics are what `/metrics` tells. Every label is from a closed set of our own: nothing a
@@ -62,8 +63,9 @@ func newMetrics(b build) *metrics {
 	return m
 }
 
-// watchReady adds the gauge of what `/-/ready` answers.
-func (m *metrics) watchReady(ready func() error) {
+// watch adds what is asked for only when somebody looks: what `/-/ready` answers, and until
+// when a store that has partitions can write.
+func (m *metrics) watch(s store.Store, ready func() error) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "spinetrace_ready", Help: "1 while messages are taken and the store commits."},
 		func() float64 {
@@ -72,6 +74,16 @@ func (m *metrics) watchReady(ready func() error) {
 			}
 			return 0
 		}))
+	if p, ok := s.(interface{ PartitionsUntil() time.Time }); ok {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "spinetrace_store_partitions_until_seconds", Help: "Unix time at which the store's partitions end; 0 while unknown. Alert two months before."},
+			func() float64 {
+				if until := p.PartitionsUntil(); !until.IsZero() {
+					return float64(until.Unix())
+				}
+				return 0
+			}))
+	}
 }
 
 // connState is an mllp.Server's ConnState.
@@ -100,8 +112,11 @@ func (m *metrics) done(s exchange.Summary) {
 	m.replyTime.WithLabelValues(s.Type).Observe(s.Took.Seconds())
 }
 
-// asked is what pds.Observe calls.
+// asked is what pds.Observe calls. A question that was not written down did not leave.
 func (m *metrics) asked(w pds.Want, took time.Duration, res pds.Result, err error) {
+	if pds.ClassOf(err) == pds.Unrecorded {
+		return
+	}
 	m.callTime.WithLabelValues(w.String(), resultLabel(res, err)).Observe(took.Seconds())
 }
 

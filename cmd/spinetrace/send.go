@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type sending struct {
 	newIDs      bool
 	json        bool
 }
+
+// maxAnswer is the longest answer that is read.
+const maxAnswer = 64 << 20
 
 // letter is one message to send, and where it comes from.
 type letter struct {
@@ -101,54 +105,63 @@ func (s *sending) run(ctx context.Context, w io.Writer, letters []letter) error 
 		return s.fill(ctx, queue, letters)
 	})
 	for range s.connections {
-		client := &mllp.Client{Addr: s.addr, TLSConfig: tlsConfig, AnswerTimeout: s.timeout, MaxFrame: 64 << 20, Match: sameControlID}
-		g.Go(func() error {
-			defer client.Close()
-			for l := range queue {
-				if err := tally.add(deliver(ctx, client, l)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		g.Go(func() error { return s.work(ctx, queue, tlsConfig, tally) })
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	// What was sent before an interrupt is told all the same.
+	return errors.Join(g.Wait(), tally.close())
+}
+
+// work sends what is in the queue over one connection.
+func (s *sending) work(ctx context.Context, queue <-chan letter, tlsConfig *tls.Config, t *tally) error {
+	client := &mllp.Client{
+		Addr: s.addr, TLSConfig: tlsConfig, AnswerTimeout: s.timeout, MaxFrame: maxAnswer, Match: sameControlID,
 	}
-	return tally.close()
+	defer client.Close()
+	for l := range queue {
+		if err := t.add(deliver(ctx, client, l)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill puts every letter into the queue, as often and as fast as asked.
 func (s *sending) fill(ctx context.Context, queue chan<- letter, letters []letter) error {
-	var tick <-chan time.Time
+	now := make(chan time.Time)
+	close(now) // always ready: no pace
+	var pace <-chan time.Time = now
 	if s.rate > 0 {
 		t := time.NewTicker(max(time.Duration(float64(time.Second)/s.rate), 1))
 		defer t.Stop()
-		tick = t.C
+		pace = t.C
 	}
 	for range s.count {
 		for _, l := range letters {
-			if s.newIDs {
-				var err error
-				if l.Message, err = withNewID(l.Message); err != nil {
-					return fmt.Errorf("%s, message %d: %w", l.File, l.Number, err)
-				}
-			}
-			if tick != nil {
-				select {
-				case <-tick:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			select {
-			case queue <- l:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := s.enqueue(ctx, queue, pace, l); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (s *sending) enqueue(ctx context.Context, queue chan<- letter, pace <-chan time.Time, l letter) (err error) {
+	if s.newIDs {
+		if l.Message, err = withNewID(l.Message); err != nil {
+			return fmt.Errorf("%s, message %d: %w", l.File, l.Number, err)
+		}
+	}
+	select {
+	case <-pace:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case queue <- l:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // withNewID returns the message with a control id that no other has.
@@ -226,7 +239,9 @@ func (t *tally) add(a answer) error {
 	}
 	switch {
 	case t.json:
-		return json.NewEncoder(t.w).Encode(a)
+		e := json.NewEncoder(t.w)
+		e.SetEscapeHTML(false) // MSH-2 has an ampersand
+		return e.Encode(a)
 	case t.verbose || !a.positive():
 		return a.print(t.w)
 	}

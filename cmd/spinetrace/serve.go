@@ -60,12 +60,13 @@ func tuneMemory() {
 type service struct {
 	cfg     config
 	log     *slog.Logger
+	client  pds.Tracer // the back end itself, without limits
 	store   store.Store
 	handler *exchange.Handler
 	mllp    *mllp.Server
 	admin   *http.Server
 
-	mllpAddr, adminAddr net.Listener
+	mllpPort, adminPort net.Listener
 	starting            chan struct{} // closed once the store has started, or given up
 	started             bool          // written before starting is closed
 	stopping            atomic.Bool
@@ -79,36 +80,36 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	tracer, err := newTracer(&cfg, m)
-	if err != nil {
+	if s.client, err = backends[cfg.Backend].open(&cfg); err != nil {
+		return nil, err
+	}
+	if s.handler, err = newHandler(&cfg, limited(s.client, &cfg, m), m, log); err != nil {
 		return nil, err
 	}
 	if s.store, err = openStore(&cfg, cfg.Chain, log); err != nil {
 		return nil, err
 	}
-	if s.handler, err = newHandler(&cfg, tracer, s.store, m, log); err != nil {
-		return nil, err
-	}
+	s.handler.Journal = s.store
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
-	m.watchReady(s.ready)
+	m.watch(s.store, s.ready)
 	s.admin = newHTTPServer(adminHandler(s.ready, m.registry))
-	return s, s.listen()
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	return s, nil
 }
 
-// newTracer puts limits and measurement round the configured back end. Every attempt needs
-// a place and the breaker's leave of its own, and is measured by itself.
-func newTracer(cfg *config, m *metrics) (pds.Tracer, error) {
-	client, err := backends[cfg.Backend].open(cfg)
-	if err != nil {
-		return nil, err
-	}
+// limited puts limits and measurement round a back end. Every attempt needs a place and the
+// breaker's leave of its own, and is measured by itself.
+func limited(client pds.Tracer, cfg *config, m *metrics) pds.Tracer {
 	t := pds.Observe(client, m.asked)
 	t = pds.Breaker(t, pds.Trip{StateChanged: m.breaker})
 	t = pds.Limit(t, cfg.BackendConcurrency, cfg.ReplyBudget)
-	return pds.Retry(t, pds.Backoff{Attempts: cfg.BackendAttempts}), nil
+	return pds.Retry(t, pds.Backoff{Attempts: cfg.BackendAttempts})
 }
 
-func newHandler(cfg *config, t pds.Tracer, j store.Journal, m *metrics, log *slog.Logger) (*exchange.Handler, error) {
+// newHandler returns a handler that lacks only its journal.
+func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*exchange.Handler, error) {
 	profile, err := exchange.ParseProfile(cfg.AckProfile)
 	if err != nil {
 		return nil, err
@@ -122,8 +123,7 @@ func newHandler(cfg *config, t pds.Tracer, j store.Journal, m *metrics, log *slo
 		return nil, err
 	}
 	return &exchange.Handler{
-		Tracer: t, Journal: j,
-		Application: cfg.Application, ODS: cfg.ODS,
+		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
 		LocalID: localID, NHSNumbers: numbers,
 		Details:        cfg.ADTDetails,
@@ -157,11 +157,11 @@ func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
 // listen opens both ports.
 func (s *service) listen() error {
 	var err error
-	if s.mllpAddr, err = net.Listen("tcp", s.cfg.MLLPAddr); err != nil {
+	if s.mllpPort, err = net.Listen("tcp", s.cfg.MLLPAddr); err != nil {
 		return fmt.Errorf("%sMLLP_ADDR: %w; stop what uses the port, or choose another", prefix, err)
 	}
-	if s.adminAddr, err = net.Listen("tcp", s.cfg.AdminAddr); err != nil {
-		_ = s.mllpAddr.Close() // nobody was told of it yet
+	if s.adminPort, err = net.Listen("tcp", s.cfg.AdminAddr); err != nil {
+		_ = s.mllpPort.Close() // nobody was told of it yet
 		return fmt.Errorf("%sADMIN_ADDR: %w; stop what uses the port, or choose another", prefix, err)
 	}
 	return nil
@@ -169,11 +169,11 @@ func (s *service) listen() error {
 
 // run serves until ctx ends or something cannot go on; then it finishes what is in hand.
 func (s *service) run(ctx context.Context) error {
-	s.log.Info("listening", "mllp", s.mllpAddr.Addr().String(), "tls", s.cfg.listenerTLS(),
-		"admin", s.adminAddr.Addr().String(), "version", thisBuild().Version)
+	s.log.Info("listening", "mllp", s.mllpPort.Addr().String(), "tls", s.cfg.listenerTLS(),
+		"admin", s.adminPort.Addr().String(), "version", thisBuild().Version)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serveMLLP() })
-	g.Go(func() error { return serveHTTP(s.admin, s.adminAddr) })
+	g.Go(func() error { return serveHTTP(s.admin, s.adminPort) })
 	g.Go(func() error { return s.start(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -183,7 +183,7 @@ func (s *service) run(ctx context.Context) error {
 }
 
 func (s *service) serveMLLP() error {
-	if err := s.mllp.Serve(s.mllpAddr); !errors.Is(err, mllp.ErrServerClosed) {
+	if err := s.mllp.Serve(s.mllpPort); !errors.Is(err, mllp.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -244,7 +244,7 @@ func (s *service) startEntries() []store.Entry {
 		Version: thisBuild().Version + " " + thisBuild().Commit, Host: host, Config: s.cfg.digest(),
 	}}}
 	for _, reason := range s.warnings() {
-		s.log.Warn("needs a reason", "why", reason)
+		s.log.Warn("recorded as a warning", "reason", reason)
 		entries = append(entries, store.Entry{Kind: store.Warned, Facts: store.Facts{Reason: reason}})
 	}
 	return entries
@@ -275,7 +275,7 @@ func (s *service) record(ctx context.Context, entries []store.Entry) error {
 // stop finishes what is in hand, within DRAIN_TIMEOUT, and closes everything.
 func (s *service) stop() error {
 	s.stopping.Store(true)
-	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout)
+	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	if err := errors.Join(s.mllp.Shutdown(ctx), s.handler.Drain(ctx)); err != nil {
@@ -287,6 +287,9 @@ func (s *service) stop() error {
 		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped}})
 	}
 	err = errors.Join(err, s.store.Close())
+	if c, ok := s.client.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 	closeHTTP(s.admin)
 	s.log.Info("stopped")
 	return err

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"spinetrace/pds/pdstest"
 	"spinetrace/smsp/smsptest"
@@ -17,8 +15,7 @@ import (
 )
 
 // banner is what nobody may overlook.
-const banner = `
-********************************************************************
+const banner = `********************************************************************
 ***                                                              ***
 ***   THIS IS NOT SPINE. This is a simulator. Its patients are   ***
 ***   invented, and its answers say nothing about anybody.       ***
@@ -47,22 +44,25 @@ func simulate(ctx context.Context, c console, args []string) error {
 	fs := newFlags("simulate", "simulate [flags]\n\nAnswers as the PDS mini services do, about invented patients. It is not Spine.")
 	itk := fs.String("itk", "127.0.0.1:8680", "`address` of the mini services; any path will do")
 	patients := fs.String("patients", "", "CSV `file` of patients; default our own invented ones")
+	jitter := fs.Duration("jitter", 20*time.Millisecond, "the most by which an answer is delayed at random; 0 for none")
 	remote := fs.Bool("allow-remote", false, "let other machines reach it")
 	fs.Var(&faults, "fault", "`row` op=,rate=,delay=,skip=,times=,do=; may be repeated. do is an HTTP status, fault:CODE, code:CODE, garbage, reset or hang")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if !loopback(*itk) && !*remote {
+	if !smsptest.Loopback(*itk) && !*remote {
 		return usageError("--itk is not loopback; --allow-remote lets other machines reach a simulator")
 	}
 	population, err := readPopulation(*patients)
 	if err != nil {
 		return err
 	}
-	if !loopback(*itk) && !population.Invented() {
+	if !smsptest.Loopback(*itk) && !population.Invented() {
 		return usageError("patients with NHS numbers outside 999 are simulated on loopback only")
 	}
-	return runSimulator(ctx, c.Out, *itk, smsptest.New(population, faults...), population.Len())
+	s := smsptest.New(population, faults...)
+	s.Jitter = *jitter
+	return runSimulator(ctx, c.Out, *itk, s, population.Len())
 }
 
 func readPopulation(file string) (*pdstest.Population, error) {
@@ -82,23 +82,20 @@ func readPopulation(file string) (*pdstest.Population, error) {
 	return pdstest.NewPopulation(people)
 }
 
-func runSimulator(ctx context.Context, w io.Writer, addr string, h *smsptest.Server, people int) error {
+func runSimulator(ctx context.Context, w io.Writer, addr string, s *smsptest.Server, people int) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("--itk: %w; stop what uses the port, or choose another", err)
 	}
-	if _, err := fmt.Fprintf(w, "%sSimulated mini services: http://%s/\n%d invented patients; everything is forgotten at the end. Stop with Ctrl-C.\n",
-		strings.TrimPrefix(banner, "\n"), ln.Addr(), people); err != nil {
-		_ = ln.Close() // nobody was told of it
+	if err := s.Start(ln, nil); err != nil {
 		return err
 	}
-	server := newHTTPServer(h)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serveHTTP(server, ln) })
-	g.Go(func() error {
-		<-ctx.Done()
-		closeHTTP(server)
-		return nil
-	})
-	return g.Wait()
+	defer s.Close()
+	_, err = fmt.Fprintf(w, "%sSimulated mini services: %s\n%d invented patients; everything is forgotten at the end. Stop with Ctrl-C.\n",
+		banner, s.URL, people)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return s.Close()
 }

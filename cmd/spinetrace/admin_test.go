@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"spinetrace/exchange"
+	"spinetrace/mllp"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// get asks a handler and returns status and body.
+func get(t *testing.T, h http.Handler, path string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	body, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, string(body)
+}
+
+func TestReadySaysWhyNot(t *testing.T) {
+	var why error
+	h := adminHandler(func() error { return why }, newMetrics(thisBuild()).registry)
+	if status, body := get(t, h, "/-/ready"); status != http.StatusOK || body != "ready\n" {
+		t.Errorf("ready: got %d %q", status, body)
+	}
+	why = errors.New("postgres: the database is starting up")
+	if status, body := get(t, h, "/-/ready"); status != http.StatusServiceUnavailable || body != "not ready: postgres: the database is starting up\n" {
+		t.Errorf("not ready: got %d %q", status, body)
+	}
+	if status, body := get(t, h, "/-/healthy"); status != http.StatusOK || body != "healthy\n" {
+		t.Errorf("healthy: got %d %q", status, body)
+	}
+	if status, _ := get(t, h, "/"); status != http.StatusNotFound {
+		t.Errorf("another path: got %d", status)
+	}
+}
+
+// closedStore is a store that has partitions and is closed.
+type closedStore struct{ store.Store }
+
+func (closedStore) PartitionsUntil() time.Time { return time.Unix(1_900_000_000, 0) }
+
+func TestMetrics(t *testing.T) {
+	m := newMetrics(build{Version: "1.2.3", Commit: "abc"})
+	m.watch(closedStore{}, func() error { return store.ErrUnavailable })
+	peer := netip.MustParseAddrPort("10.0.0.1:4711")
+	for _, s := range []mllp.ConnState{mllp.StateOpen, mllp.StateActive, mllp.StateIdle, mllp.StateActive, mllp.StateRefused} {
+		m.connState(peer, s)
+	}
+	m.quirk(mllp.EventNoCR)
+	m.done(exchange.Summary{Type: "ADT^A28", Outcome: store.Verified, Ack: "AA", Took: 3 * time.Millisecond})
+	m.asked(pds.Verify, time.Millisecond, pds.Result{Outcome: pds.Superseded}, nil)
+	m.asked(pds.Number, time.Millisecond, pds.Result{}, &pds.Error{Class: pds.Busy})
+	m.asked(pds.Number, time.Millisecond, pds.Result{}, &pds.Error{Class: pds.Unrecorded})
+	m.breaker(true)
+
+	_, body := get(t, adminHandler(func() error { return nil }, m.registry), "/metrics")
+	for _, line := range []string{
+		`spinetrace_connections 1`,
+		`spinetrace_connections_busy 1`,
+		`spinetrace_connections_total{state="open"} 1`,
+		`spinetrace_connections_total{state="refused"} 1`,
+		`spinetrace_mllp_quirks_total{quirk="no cr"} 1`,
+		`spinetrace_messages_total{ack="AA",outcome="verified",resent="false",type="ADT^A28"} 1`,
+		`spinetrace_reply_seconds_count{type="ADT^A28"} 1`,
+		`spinetrace_backend_seconds_count{operation="verifyNHSNumber",result="superseded"} 1`,
+		`spinetrace_backend_seconds_count{operation="getNHSNumber",result="busy"} 1`,
+		`spinetrace_backend_breaker_open 1`,
+		`spinetrace_ready 0`,
+		`spinetrace_store_partitions_until_seconds 1.9e+09`,
+		`spinetrace_build_info{commit="abc",`,
+	} {
+		if !strings.Contains(body, "\n"+line) {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if strings.Contains(body, "10.0.0.1") || strings.Contains(body, "unrecorded") {
+		t.Error("an address, or a question that did not leave, is among the metrics")
+	}
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"spinetrace/hl7v2"
+	"spinetrace/mllp"
+)
+
+// message returns an invented ADT^A28.
+func message(controlID string) string {
+	return "MSH|^~\\&|PAS|X99|SPINETRACE|X99|20261122120000||ADT^A28|" + controlID + "|P|2.4\r" +
+		"EVN|A28|20261122120000\r" +
+		"PID|1||M1^^^X99^MR~9990000018^^^NHS^NH||HALVORSEN^PRIMROSE||19620417|F\r"
+}
+
+// receiver answers every message as ack says, and keeps what came.
+type receiver struct {
+	ack func(controlID string) string
+
+	mu  sync.Mutex
+	got []string
+}
+
+func (r *receiver) HandleMLLP(_ context.Context, _ netip.AddrPort, _ *tls.ConnectionState, msg []byte) ([]byte, error) {
+	id := hl7v2.Head(msg).Get(msh10)
+	r.mu.Lock()
+	r.got = append(r.got, string(msg))
+	r.mu.Unlock()
+	return []byte("MSH|^~\\&|B|B|A|A|20261122120000||ACK^A28|1|P|2.4\r" + r.ack(id) + "\r"), nil
+}
+
+func accept(id string) string { return "MSA|AA|" + id + "|Verified" }
+
+// listen starts a receiver and returns its address.
+func (r *receiver) listen(t *testing.T, config *tls.Config) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &mllp.Server{Handler: r, TLSConfig: config}
+	done := make(chan error)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() {
+		_ = srv.Shutdown(context.Background())
+		<-done
+	})
+	return ln.Addr().String()
+}
+
+// file writes a file for a test.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// command runs spinetrace and returns exit code and output.
+func runCommand(args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	code = run(context.Background(), args, console{&stdout, &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestSendPrintsAnswer(t *testing.T) {
+	r := &receiver{ack: accept}
+	code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", message("C1")))
+	if code != exitOK || errs != "" {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	if !strings.Contains(out, "a28.hl7, message 1: AA in ") || !strings.Contains(out, "\nMSA|AA|C1|Verified\n") {
+		t.Errorf("printed %s", out)
+	}
+	if diff := cmp.Diff([]string{message("C1")}, r.got); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestSendFailsUnlessAllAreAccepted(t *testing.T) {
+	for name, tt := range map[string]struct{ ack, want string }{
+		"AE":             {"MSA|AE|C1|", "message 1: AE in "},
+		"other id":       {"MSA|AA|C2|", "no answer: mllp: send: mllp: no answer: MSA-2 of the answer is not MSH-10 of the message"},
+		"not an answer":  {"EVN|A28|", "MSA-2 of the answer"},
+		"commit refused": {"MSA|CR|C1|", "message 1: CR in "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &receiver{ack: func(string) string { return tt.ack }}
+			code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", message("C1")))
+			if code != exitFailed || !strings.Contains(out, tt.want) {
+				t.Errorf("exit code %d, printed %s", code, out)
+			}
+			if want := "spinetrace send: 1 of 1 messages were not answered AA or CA\n"; errs != want {
+				t.Errorf("complained %q, want %q", errs, want)
+			}
+		})
+	}
+}
+
+func TestSendManyOverManyConnections(t *testing.T) {
+	r := &receiver{ack: accept}
+	path := file(t, "two.hl7", message("C1")+message("C2"))
+	code, out, errs := runCommand("send", "--addr", r.listen(t, nil), "--count", "50", "--connections", "4", "--rate", "100000", "--new-ids", path)
+	if code != exitOK || errs != "" || !strings.Contains(out, "100 sent in ") || !strings.Contains(out, "100 AA or CA, 0 not") {
+		t.Errorf("exit code %d, printed %s%s", code, out, errs)
+	}
+	ids := make(map[string]bool)
+	for _, m := range r.got {
+		ids[hl7v2.Head([]byte(m)).Get(msh10)] = true
+	}
+	if len(r.got) != 100 || len(ids) != 100 {
+		t.Errorf("%d messages with %d control ids came; want 100 of each", len(r.got), len(ids))
+	}
+}
+
+func TestSendRepeatsTheSameBytes(t *testing.T) {
+	r := &receiver{ack: accept}
+	if code, _, errs := runCommand("send", "--addr", r.listen(t, nil), "--count", "2", file(t, "a.hl7", message("C1"))); code != exitOK {
+		t.Error(errs)
+	}
+	if diff := cmp.Diff([]string{message("C1"), message("C1")}, r.got); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestSendJSON(t *testing.T) {
+	r := &receiver{ack: accept}
+	_, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--json", file(t, "a.hl7", message("C1")))
+	var got answer
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.ControlID != "C1" || got.Ack != "AA" || got.Text != "Verified" || got.Number != 1 || !strings.HasPrefix(got.Answer, `MSH|^~\&|`) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestSendByMutualTLS(t *testing.T) {
+	files := newPKI(t)
+	config, err := serverTLS(&config{MLLPTLS: "mutual", MLLPCert: files.cert, MLLPKey: files.key, MLLPClientCA: files.ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &receiver{ack: accept}
+	addr, letter := r.listen(t, config), file(t, "a.hl7", message("C1"))
+	code, out, errs := runCommand("send", "--addr", addr, "--tls", "--ca", files.ca, "--cert", files.cert, "--key", files.key, letter)
+	if code != exitOK {
+		t.Errorf("with a certificate: exit code %d, %s%s", code, out, errs)
+	}
+	if code, _, _ = runCommand("send", "--addr", addr, "--tls", "--ca", files.ca, letter); code != exitFailed {
+		t.Errorf("without a certificate: exit code %d", code)
+	}
+	if code, _, errs = runCommand("send", "--addr", addr, "--ca", files.ca, letter); code != exitUsage {
+		t.Errorf("--ca without --tls: exit code %d, %s", code, errs)
+	}
+}
+
+func TestSplitMessages(t *testing.T) {
+	one, two := message("C1"), message("C2")
+	var framed bytes.Buffer
+	for _, m := range []string{one, two} {
+		if err := mllp.WriteFrame(&framed, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := func(s, end string) string { return strings.ReplaceAll(s, "\r", end) }
+	for name, tt := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"as sent":         {one, []string{one}},
+		"Unix lines":      {lines(one, "\n"), []string{one}},
+		"Windows lines":   {lines(one+two, "\r\n"), []string{one, two}},
+		"blank lines":     {"\n" + lines(one, "\n") + "\n\n" + lines(two, "\n") + "\n", []string{one, two}},
+		"byte order mark": {"\ufeff" + one, []string{one}},
+		"MLLP frames":     {framed.String(), []string{one, two}},
+		"batch":           {"BHS|^~\\&\r" + one + "BTS|1\r", []string{"BHS|^~\\&\r" + one + "BTS|1\r"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parts, err := splitMessages([]byte(tt.in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, p := range parts {
+				got = append(got, string(p))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, bad := range []string{"", "PID|1\r", "\x0bMSH|", "hello"} {
+		if _, err := splitMessages([]byte(bad)); err == nil {
+			t.Errorf("%q was taken apart", bad)
+		}
+	}
+}
+
+func FuzzSplitMessages(f *testing.F) {
+	f.Add([]byte(message("C1") + message("C2")))
+	f.Add([]byte("\x0bMSH|^~\\&\x1c\r"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		parts, err := splitMessages(content)
+		if err == nil && len(content) > 0 && content[0] != 0x0b && len(parts) == 0 {
+			t.Error("a file without error and without messages")
+		}
+		var total int
+		for _, p := range parts {
+			total += len(p)
+		}
+		if total > len(content)+len(parts) {
+			t.Error(fmt.Sprintf("%d bytes of messages in a file of %d", total, len(content)))
+		}
+	})
+}
