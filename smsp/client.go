@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,13 +31,16 @@ type Client struct {
 	Sender   string    // itk:senderAddress, a URI; default as From
 	AuditIDs []AuditID // at most 4; default one, urn:nhs-uk:identity:ods:<ODS>:SYS:<System>
 
+	// HTTP is used in place of a client made from TLS, Proxy, ConnectTimeout and MaxIdle.
+	// Redirects are not followed whatever it says.
+	HTTP *http.Client
+
 	TLS            *tls.Config   // see TLSConfig; nil trusts the system's authorities; 1.2 is the minimum whatever it says
 	Proxy          *url.URL      // nil: none; the environment is not asked
 	ConnectTimeout time.Duration // to connect, and again for the TLS handshake; default 5 s
 	Timeout        time.Duration // for the whole call, or less if the context says so; default 10 s
 	MaxIdle        int           // connections kept open; default 64: make it the number of calls at once
 	MaxResponse    int64         // bytes of an answer, decompressed; default 1 MiB
-	HTTP           *http.Client  // in place of one made from TLS, Proxy, ConnectTimeout and MaxIdle; redirects are not followed whatever it says
 
 	UnquotedAction   bool          // send SOAPAction without the quotes that SOAP 1.1 asks for
 	Validity         time.Duration // from Created to Expires; default 10 min
@@ -60,9 +64,10 @@ var _ pds.Tracer = (*Client)(nil)
 // Errors of a Client's settings; Trace returns them in a [pds.Error] of class
 // [pds.InputInvalid].
 var (
-	ErrEndpoint = errors.New("smsp: endpoint is not an https URL without user, query and fragment, nor such an http URL of a loopback address")
+	ErrEndpoint = errors.New("smsp: endpoint is not an https URL, or http of a loopback address, without user, query and fragment")
 	ErrInsecure = errors.New("smsp: TLS settings skip the verification of the server")
 	ErrNoODS    = errors.New("smsp: no ODS code")
+	ErrText     = errors.New("smsp: a setting has characters that XML cannot carry")
 )
 
 // Trace asks the provider, once. What the local checks refuse is not asked: the outcome
@@ -81,21 +86,28 @@ func (c *Client) Trace(ctx context.Context, req pds.Request) (pds.Result, error)
 	if res, ok := c.check(req); !ok {
 		return res, nil
 	}
-	q := c.question(req)
-	if req.Recorder == nil {
-		a := c.ask(ctx, q)
-		return a.result, a.err
+	rec := req.Recorder
+	if rec == nil {
+		rec = nobody{}
 	}
-	if err := req.Recorder.Asking(ctx, q.call); err != nil {
+	q := c.question(req)
+	if err := rec.Asking(ctx, q.call); err != nil {
 		return pds.Result{}, &pds.Error{Class: pds.Unrecorded, Err: err}
 	}
 	a := c.ask(ctx, q)
-	req.Recorder.Answered(a.record())
+	rec.Answered(a.record())
 	return a.result, a.err
 }
 
+// nobody is the Recorder of a request that has none.
+type nobody struct{}
+
+func (nobody) Asking(context.Context, pds.Call) error { return nil }
+func (nobody) Answered(pds.Answer)                    {}
+
 // Check tells what is wrong with the settings, nil if nothing is: [ErrEndpoint],
-// [ErrInsecure], [ErrNoODS], faults of the audit identities, several of them joined.
+// [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
+// joined.
 func (c *Client) Check() error {
 	c.once.Do(c.prepare)
 	return c.invalid
@@ -123,13 +135,25 @@ func (c *Client) prepare() {
 	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
 	c.client = c.httpClient()
 
-	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), checkAuditIDs(ids))
+	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
 }
 
 func (c *Client) checkODS() error {
 	complete := c.Username != "" && c.From != "" && c.Sender != "" && len(c.AuditIDs) > 0
 	if c.ODS == "" && !complete {
 		return ErrNoODS
+	}
+	return nil
+}
+
+func (c *Client) checkText() error {
+	for _, id := range c.auditIDs {
+		if !printable(id.URI) {
+			return ErrText
+		}
+	}
+	if slices.ContainsFunc(c.fixed[:], func(v string) bool { return !printable(v) }) {
+		return ErrText
 	}
 	return nil
 }

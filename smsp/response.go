@@ -236,24 +236,32 @@ func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error
 	if fault != nil {
 		return fault
 	}
-	a.result.NHSNumber = number
-	same := number == q.number
-	switch {
-	case q.want == pds.Verify && a.result.Outcome == pds.Matched:
-		if fault := a.heed(payload); fault != nil || a.result.Outcome != pds.Matched {
+	differs := q.byNumber() && number != q.number
+	switch a.result.Outcome {
+	case pds.Matched:
+		confirmed, fault := confirms(q, payload)
+		if fault != nil {
 			return fault
 		}
-	case a.result.Outcome == pds.Superseded && same:
-		return invalid("superseding number equals the one sent")
-	case a.result.Outcome == pds.Stale && q.byNumber() && !same:
+		if !confirmed {
+			a.result.Outcome, a.reason = pds.NotVerified, "valid identifier is false"
+			return nil
+		}
+		if differs {
+			a.result.Outcome, a.reason = pds.Superseded, "number differs from the one sent"
+		}
+	case pds.Superseded:
+		if number == q.number {
+			return invalid("superseding number equals the one sent")
+		}
+	case pds.Stale:
 		// Nothing vouches for a replacement that Spine did not confirm.
-		return invalid("local copy is of another number")
+		if differs {
+			return invalid("local copy is of another number")
+		}
 	}
-	if a.result.Outcome == pds.Matched && q.byNumber() && !same {
-		a.result.Outcome = pds.Superseded
-		a.reason = "number differs from the one sent"
-	}
-	return a.checkBirth(q, patient)
+	a.result.NHSNumber = number
+	return checkBirth(q, patient)
 }
 
 // returnedNumber finds the NHS number by its root: a local identifier may come first.
@@ -278,23 +286,25 @@ func returnedNumber(patient *etree.Element) (number pds.NHSNumber, fault *pds.Er
 	return number, nil
 }
 
-// heed lets the flag of a verification withdraw a success. It never grants one.
-func (a *answer) heed(payload *etree.Element) *pds.Error {
+// confirms reads the flag of a verification, which can withdraw a success and never
+// grants one. The other operations have none.
+func confirms(q *question, payload *etree.Element) (bool, *pds.Error) {
+	if q.want != pds.Verify {
+		return true, nil
+	}
 	flag := descend(payload, []string{"component", "validIdentifier", "value"})
 	switch attr(flag, "value") {
 	case "true":
-		return nil
+		return true, nil
 	case "false":
-		a.result.Outcome, a.result.NHSNumber = pds.NotVerified, pds.NHSNumber{}
-		a.reason = "valid identifier is false"
-		return nil
+		return false, nil
 	}
-	return invalid("valid identifier is neither true nor false")
+	return false, invalid("valid identifier is neither true nor false")
 }
 
 // checkBirth refuses somebody else: a returned birth date agrees with the one sent, to
 // the precision of the shorter.
-func (a *answer) checkBirth(q *question, patient *etree.Element) *pds.Error {
+func checkBirth(q *question, patient *etree.Element) *pds.Error {
 	returned := attr(descend(patient, []string{"patientPerson", "birthTime"}), "value")
 	if returned == "" {
 		return nil

@@ -10,7 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -194,6 +197,8 @@ func TestRefusesItsSettings(t *testing.T) {
 		"password":          {&Client{ODS: "X99", Endpoint: "https://u:p@smsp.example.nhs.uk/"}, ErrEndpoint},
 		"query":             {&Client{ODS: "X99", Endpoint: "https://smsp.example.nhs.uk/?a=b"}, ErrEndpoint},
 		"no ODS code":       {&Client{Endpoint: "http://[::1]:80/"}, ErrNoODS},
+		"control character": {&Client{ODS: "X\x00", Endpoint: "http://[::1]:80/"}, ErrText},
+		"in an audit id":    {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", AuditIDs: []AuditID{{URI: "\x00"}}}, ErrText},
 		"unverified server": {&Client{ODS: "X99", Endpoint: "http://localhost/", TLS: insecure()}, ErrInsecure},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -351,20 +356,34 @@ func TestDeadlineOfTheCaller(t *testing.T) {
 	wantError(t, err, pds.Error{Class: pds.SpineUnavailable, Retry: true})
 }
 
-func TestSlowBody(t *testing.T) {
-	done := make(chan struct{})
-	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "<soap:Envelope")
-		w.(http.Flusher).Flush()
-		<-done
-	}))
-	t.Cleanup(func() { close(done) })
-	c.Timeout = 20 * time.Millisecond
+// A stalling connection delivers what comes first and then nothing in time.
+type stalling struct {
+	net.Conn
+	stalled bool
+}
+
+func (s *stalling) Read(b []byte) (int, error) {
+	if s.stalled {
+		return 0, os.ErrDeadlineExceeded
+	}
+	s.stalled = true
+	return s.Conn.Read(b)
+}
+
+func TestStalledBody(t *testing.T) {
+	const part = "<soap:Envelope"
+	c := raw(t, false, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"+part)
+	c.HTTP = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return &stalling{Conn: conn}, err
+		},
+	}}
 	req, rec := marigoldVerify(), &memo{}
 	req.Recorder = rec
 	_, err := c.Trace(t.Context(), req)
 	wantError(t, err, pds.Error{Class: pds.SpineUnavailable, Status: 200, Retry: true})
-	if a := rec.only(t); a.Reason != "timeout" || string(a.Body) != "<soap:Envelope" {
+	if a := rec.only(t); a.Reason != "timeout" || string(a.Body) != part {
 		t.Errorf("recorded %q and %q", a.Reason, a.Body)
 	}
 }
@@ -485,4 +504,31 @@ func TestProxy(t *testing.T) {
 	if asked.Load() != "127.0.0.1:9" {
 		t.Errorf("proxy was asked for %v", asked.Load())
 	}
+}
+
+// TestAnswersKeepToTheirQuestions asks about many patients at once.
+func TestAnswersKeepToTheirQuestions(t *testing.T) {
+	answer := example(t, success11)
+	number := regexp.MustCompile(`extension="([0-9]{10})"`)
+	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		asked := number.FindSubmatch(b)[1]
+		says(200, strings.ReplaceAll(answer, marigold.Digits(), string(asked))).ServeHTTP(w, r)
+	}))
+	var wg sync.WaitGroup
+	for _, n := range []string{"9990000018", "9990000026", "9990000034", "9990000042", "9990500002"} {
+		wg.Go(func() {
+			for range 20 {
+				n := pds.MustNHSNumber(n)
+				res, err := c.Trace(t.Context(), verify(n, pds.Date{Year: 1978, Month: 2, Day: 14}))
+				if err != nil || res.Outcome != pds.Matched || res.NHSNumber != n {
+					t.Errorf("%v, %v; want a match with the number asked about", res.Outcome, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
