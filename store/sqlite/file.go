@@ -92,12 +92,12 @@ func checkFile(path string, create bool) error {
 
 // prepareFile checks that the file is ours, and migrates it. Only one process at a time
 // does so.
-func prepareFile(ctx context.Context, db *sql.DB, path string) error {
+func prepareFile(ctx context.Context, db *sql.DB, path string) (err error) {
 	lock, err := lockFile(ctx, path+".lock")
 	if err != nil {
 		return fmt.Errorf("sqlite: migrate: %w", err)
 	}
-	defer lock.Unlock()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if err := checkOurs(ctx, db, path); err != nil {
 		return err
 	}

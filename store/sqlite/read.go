@@ -60,60 +60,41 @@ func (s *Store) parts(ctx context.Context, query string, args ...any) ([]store.P
 	return parts, err == nil, explain("read a body", err)
 }
 
+const selectHeads = `select c.id, c.name, e.seq, e.at, e.hash from chain c left join event e
+	on e.chain = c.id and e.seq = (select max(seq) from event where chain = c.id) `
+
 // Heads implements [store.Audit].
 func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
 	db, err := s.reader()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.QueryContext(ctx, `select id, name from chain order by name`)
+	rows, err := db.QueryContext(ctx, selectHeads+`order by c.name`)
 	if err != nil {
 		return nil, explain("read the heads", err)
 	}
-	names := make(map[int64]string)
-	var ids []int64
-	for rows.Next() {
-		var id int64
-		var name string
-		if err := rows.Scan(&id, &name); err != nil {
-			return nil, errors.Join(explain("read the heads", err), rows.Close())
-		}
-		ids, names[id] = append(ids, id), name
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return nil, explain("read the heads", err)
-	}
+	defer rows.Close()
 	var heads []store.Head
-	for _, id := range ids {
-		head, err := readHead(ctx, db, id, names[id])
+	for rows.Next() {
+		_, head, err := scanHead(rows)
 		if err != nil {
 			return nil, explain("read the heads", err)
 		}
 		heads = append(heads, head)
 	}
-	return heads, nil
+	return heads, explain("read the heads", rows.Err())
 }
 
-// readHead reads the newest event's position in a chain.
-func readHead(ctx context.Context, db querier, id int64, name string) (store.Head, error) {
-	head := store.Head{Chain: name}
-	var at int64
+// scanHead reads a row of selectHeads: the chain's id, and how far it has got.
+func scanHead(row interface{ Scan(...any) error }) (id int64, head store.Head, err error) {
+	var seq, at sql.NullInt64 // null for a chain without events
 	var hash []byte
-	err := db.QueryRowContext(ctx, `select seq, at, hash from event where chain = ? order by seq desc limit 1`, id).
-		Scan(&head.Seq, &at, &hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return head, nil
+	err = row.Scan(&id, &head.Chain, &seq, &at, &hash)
+	if err == nil && seq.Valid {
+		head.Seq, head.At = seq.Int64, moment(at.Int64)
+		copy(head.Hash[:], hash)
 	}
-	if err != nil {
-		return head, err
-	}
-	head.At = moment(at)
-	copy(head.Hash[:], hash)
-	return head, nil
-}
-
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	return id, head, err
 }
 
 const (

@@ -96,12 +96,16 @@ func (s *Store) Start(ctx context.Context) error {
 	if err != nil {
 		return s.unusable(errors.Join(err, chain.Unlock()))
 	}
-	readers := openReaders(s.path)
-	s.mu.Lock()
-	s.chain, s.readers, s.down = chain, readers, nil
-	s.mu.Unlock()
-	s.running.Go(func() { s.run(w) })
+	s.serve(chain, w)
 	return nil
+}
+
+// serve begins to take commits.
+func (s *Store) serve(chain *flock.Flock, w *writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chain, s.readers, s.down = chain, openReaders(s.path), nil
+	s.running.Go(func() { s.run(w) })
 }
 
 // begin marks the store as started and makes Close end the wait.

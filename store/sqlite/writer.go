@@ -57,10 +57,7 @@ func (w *writer) setUp(ctx context.Context, chain string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = w.conn.QueryRowContext(ctx, "select id from chain where name = ?", chain).Scan(&w.chain); err != nil {
-		return err
-	}
-	w.head, err = readHead(ctx, w.conn, w.chain, chain)
+	w.chain, w.head, err = scanHead(w.conn.QueryRowContext(ctx, selectHeads+`where c.name = ?`, chain))
 	return err
 }
 
@@ -81,12 +78,19 @@ func (w *writer) statements() map[**sql.Stmt]string {
 	}
 }
 
-// shut closes the connection, and with it its statements.
+// shut closes the connection. Statements of a connection outlive it, and would keep the
+// file open, if they were not closed before.
 func (w *writer) shut() error {
-	if w.conn != nil {
-		w.conn.Close() // gives it back to db, which has the error
+	var errs []error
+	for stmt := range w.statements() {
+		if *stmt != nil {
+			errs = append(errs, (*stmt).Close())
+		}
 	}
-	return explain("close", w.db.Close())
+	if w.conn != nil {
+		errs = append(errs, w.conn.Close())
+	}
+	return explain("close", errors.Join(append(errs, w.db.Close())...))
 }
 
 // write makes the batch durable in one transaction and sets its receipts. If the database

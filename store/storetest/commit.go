@@ -140,6 +140,9 @@ func testRejectedAlone(t *testing.T, db Database) {
 		switch {
 		case errors.Is(err, store.ErrRejected):
 			rejected++
+			if text := err.Error(); strings.Contains(text, "PAS") || strings.Contains(text, first.Exchange.String()) {
+				t.Errorf("Commit() error = %q repeats what was in the commit", text)
+			}
 		case err != nil:
 			t.Errorf("Commit() error = %v", err)
 		}
