@@ -190,7 +190,7 @@ func expectations() map[string]expectation {
 				}(),
 			},
 		},
-		"invalid/n12": {ask: verifying, err: &pds.Error{Class: pds.ResponseInvalid, Status: 200}},
+		"invalid/n12": {ask: verifying, err: &pds.Error{Class: pds.ResponseInvalid, Code: "SMSP-0000", Status: 200}},
 	}
 }
 

@@ -1,100 +1,13 @@
 package smsp
 
 import (
-	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/beevik/etree"
 
 	"spinetrace/pds"
 )
-
-// An answer is how a call ended.
-type answer struct {
-	response
-	result    pds.Result
-	err       error
-	code      string
-	messageID string
-	reason    string
-	notes     []string
-	took      time.Duration
-}
-
-// record is the answer as the audit has it.
-func (a *answer) record() pds.Answer {
-	return pds.Answer{
-		Status:    a.status,
-		Code:      a.code,
-		MessageID: a.messageID,
-		Reason:    a.reason,
-		NHSNumber: a.result.NHSNumber,
-		Took:      a.took,
-		Body:      a.body,
-	}
-}
-
-// ask makes the call and reads what comes back.
-func (c *Client) ask(ctx context.Context, q *question) *answer {
-	start := c.now()
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 10*time.Second))
-	defer cancel()
-	resp, err := c.post(limited, q)
-
-	a := &answer{response: resp, notes: q.notes}
-	if err != nil {
-		a.reason, a.err = failed(ctx, q.op.name, resp.status, err)
-	} else if fault := a.read(q, c.now()); fault != nil {
-		a.reason, a.err = fault.Err.Error(), fault
-	}
-	a.took = c.now().Sub(start)
-	a.reason = strings.Join(append([]string{a.reason}, a.notes...), "; ")
-	if a.err == nil {
-		a.result.Reason = a.reason
-	}
-	return a
-}
-
-// read goes by the HTTP status first (section 3).
-func (a *answer) read(q *question, now time.Time) *pds.Error {
-	t := treatmentOf(a.status)
-	fault := &pds.Error{
-		Class: t.class,
-		Retry: t.retry,
-		Err:   fmt.Errorf("HTTP status %d", a.status),
-	}
-	if t.class == pds.Busy {
-		fault.RetryAfter = retryAfter(a.header, now)
-	}
-	switch {
-	case t.read:
-		fault = a.readEnvelope(q)
-	case t.fault:
-		if f := a.readOnlyFault(); f != nil {
-			fault = f
-		}
-	}
-	if fault != nil {
-		fault.Status = a.status
-		a.code = fault.Code
-	}
-	return fault
-}
-
-// readOnlyFault returns the fault in a response that cannot be an answer, nil if there
-// is none.
-func (a *answer) readOnlyFault() *pds.Error {
-	header, body, err := open(a.body)
-	if err != nil || !is(body, nsSOAP, "Fault") {
-		return nil
-	}
-	a.messageID = messageID(header)
-	return readFault(body)
-}
 
 // invalid is an answer that cannot be read or cannot be true. It is not asked for again:
 // section 12 repeats only what the provider itself calls invalid, SMSP-0002.
@@ -127,23 +40,8 @@ func (a *answer) readEnvelope(q *question) *pds.Error {
 		return invalid("payload is not an answer to this operation")
 	}
 	// 6: the response code.
-	value := only(payload, nsHL7, "value")
-	code := attr(value, "code")
-	if code == "" {
-		return invalid("no response code")
-	}
-	a.code = presentable(code)
-	if system := attr(value, "codeSystem"); system != oidCodes && system != oidGenericCodes {
-		a.note("code system not expected")
-	}
-	end := endingOf(code)
-	if end.class != 0 {
-		return &pds.Error{Class: end.class, Code: a.code, Retry: end.retry, Err: errors.New("response code")}
-	}
-	a.result = pds.Result{Outcome: end.outcome, Code: code}
-	a.reason = "response code"
-	if !success(end.outcome) {
-		return nil
+	if fault := a.classify(only(payload, nsHL7, "value")); fault != nil || !success(a.result.Outcome) {
+		return fault
 	}
 	// 7 and 8: whom the answer is about.
 	patient := descend(payload, q.op.patient)
@@ -155,6 +53,25 @@ func (a *answer) readEnvelope(q *question) *pds.Error {
 	if success(a.result.Outcome) && q.want >= pds.DetailsByNumber {
 		a.result.Patient = a.readPatient(patient)
 	}
+	return nil
+}
+
+// classify looks the response code up (section 8). Only a code of the table is a result.
+func (a *answer) classify(value *etree.Element) *pds.Error {
+	code := attr(value, "code")
+	if code == "" {
+		return invalid("no response code")
+	}
+	a.code = presentable(code)
+	if system := attr(value, "codeSystem"); system != oidCodes && system != oidGenericCodes {
+		a.note("code system not expected")
+	}
+	a.reason = "response code"
+	end := endingOf(code)
+	if end.class != 0 {
+		return &pds.Error{Class: end.class, Code: a.code, Retry: end.retry, Err: errors.New(a.reason)}
+	}
+	a.result = pds.Result{Outcome: end.outcome, Code: code}
 	return nil
 }
 

@@ -35,7 +35,10 @@ const (
 // TestRules makes one change to a good answer each time.
 func TestRules(t *testing.T) {
 	byNumber, search, both := full(pds.DetailsByNumber), full(pds.Number), full(pds.Details)
-	invalid := &pds.Error{Class: pds.ResponseInvalid, Status: 200}
+	coded := func(code string) *pds.Error {
+		return &pds.Error{Class: pds.ResponseInvalid, Code: code, Status: 200}
+	}
+	invalid, untrue := coded(""), coded("SMSP-0000")
 	for name, tt := range map[string]struct {
 		ask     pds.Request
 		file    string
@@ -195,23 +198,23 @@ func TestRules(t *testing.T) {
 		},
 		// Step 7.
 		"no component": {
-			ask: marigoldVerify(), file: success11, reason: "no NHS number", err: invalid,
+			ask: marigoldVerify(), file: success11, reason: "no NHS number", err: untrue,
 			changes: []change{{"component", "somethingElse"}},
 		},
 		"no NHS number": {
-			ask: search, file: success21, reason: "no NHS number", err: invalid,
+			ask: search, file: success21, reason: "no NHS number", err: untrue,
 			changes: []change{{oidNHSNumber + `"`, `1.2.3"`}},
 		},
 		"wrong check digit": {
-			ask: search, file: success21, reason: "NHS number not valid", err: invalid,
+			ask: search, file: success21, reason: "NHS number not valid", err: untrue,
 			changes: []change{{"9994102303", "9994102304"}},
 		},
 		"NHS number with spaces": {
-			ask: search, file: success21, reason: "NHS number not valid", err: invalid,
+			ask: search, file: success21, reason: "NHS number not valid", err: untrue,
 			changes: []change{{"9994102303", "999 410 2303"}},
 		},
 		"two NHS numbers": {
-			ask: search, file: success21, reason: "two NHS numbers", err: invalid,
+			ask: search, file: success21, reason: "two NHS numbers", err: untrue,
 			changes: []change{{`<patient classCode="PAT">`, `<patient classCode="PAT"><id root="2.16.840.1.113883.2.1.4.1" extension="9990000018"/>`}},
 		},
 		"verified another number": {
@@ -224,7 +227,7 @@ func TestRules(t *testing.T) {
 			outcome: pds.NotVerified, reason: "valid identifier is false",
 		},
 		"flag missing": {
-			ask: marigoldVerify(), file: success11, reason: "valid identifier is neither true nor false", err: invalid,
+			ask: marigoldVerify(), file: success11, reason: "valid identifier is neither true nor false", err: untrue,
 			changes: []change{{`<value value="true"/>`, ""}},
 		},
 		"details of another number": {
@@ -232,11 +235,11 @@ func TestRules(t *testing.T) {
 			outcome: pds.Superseded, number: marigold, reason: "number differs from the one sent",
 		},
 		"superseded by itself": {
-			ask: marigoldVerify(), file: success11, reason: "superseding number equals the one sent", err: invalid,
+			ask: marigoldVerify(), file: success11, reason: "superseding number equals the one sent", err: coded("DEMOG-0017"),
 			changes: []change{{"SMSP-0000", "DEMOG-0017"}},
 		},
 		"superseded by nobody": {
-			ask: marigoldVerify(), file: "12-verifyNHSNumber-response-not-verified.xml", reason: "no NHS number", err: invalid,
+			ask: marigoldVerify(), file: "12-verifyNHSNumber-response-not-verified.xml", reason: "no NHS number", err: coded("DEMOG-0017"),
 			changes: []change{{"DEMOG-0040", "DEMOG-0017"}, {oidNHSNumber, "1.2.3"}},
 		},
 		"superseded whatever the flag": {
@@ -246,15 +249,15 @@ func TestRules(t *testing.T) {
 		},
 		"local copy of another number": {
 			ask: withNumber(byNumber, unrelated), file: stale37,
-			reason: "local copy is of another number", err: invalid,
+			reason: "local copy is of another number", err: coded("SMSP-0003"),
 		},
 		// Step 8.
 		"somebody else": {
-			ask: both, file: prefixes39, reason: "birth date differs", err: invalid,
+			ask: both, file: prefixes39, reason: "birth date differs", err: untrue,
 			changes: []change{{"19780214", "19780215"}},
 		},
 		"born in another month of that year": {
-			ask: both, file: prefixes39, reason: "birth date differs", err: invalid,
+			ask: both, file: prefixes39, reason: "birth date differs", err: untrue,
 			changes: []change{{"19780214", "197803"}},
 		},
 		"born in that year": {
@@ -270,7 +273,7 @@ func TestRules(t *testing.T) {
 			changes: []change{{"19780214", ""}},
 		},
 		"a birth date that is none": {
-			ask: both, file: prefixes39, reason: "birth date not a date", err: invalid,
+			ask: both, file: prefixes39, reason: "birth date not a date", err: untrue,
 			changes: []change{{"19780214", "14/02/1978"}},
 		},
 		"not verified and of another birth date": {

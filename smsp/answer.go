@@ -1,0 +1,93 @@
+package smsp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"spinetrace/pds"
+)
+
+// An answer is how a call ended.
+type answer struct {
+	response
+	result    pds.Result
+	err       error
+	code      string
+	messageID string
+	reason    string
+	notes     []string
+	took      time.Duration
+}
+
+// record is the answer as the audit has it.
+func (a *answer) record() pds.Answer {
+	return pds.Answer{
+		Status:    a.status,
+		Code:      a.code,
+		MessageID: a.messageID,
+		Reason:    a.reason,
+		NHSNumber: a.result.NHSNumber,
+		Took:      a.took,
+		Body:      a.body,
+	}
+}
+
+// ask makes the call and reads what comes back.
+func (c *Client) ask(ctx context.Context, q *question) *answer {
+	start := c.now()
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 10*time.Second))
+	defer cancel()
+	resp, err := c.post(limited, q)
+
+	a := &answer{response: resp, notes: q.notes}
+	if err != nil {
+		a.reason, a.err = failed(ctx, q.op.name, resp.status, err)
+	} else if fault := a.read(q, c.now()); fault != nil {
+		a.reason, a.err = fault.Err.Error(), fault
+	}
+	a.took = c.now().Sub(start)
+	a.reason = strings.Join(append([]string{a.reason}, a.notes...), "; ")
+	if a.err == nil {
+		a.result.Reason = a.reason
+	}
+	return a
+}
+
+var errStatus = errors.New("no answer with this status")
+
+// read goes by the HTTP status first (section 3).
+func (a *answer) read(q *question, now time.Time) *pds.Error {
+	t := treatmentOf(a.status)
+	fault := &pds.Error{Class: t.class, Retry: t.retry, Err: errStatus}
+	if t.class == pds.Busy {
+		fault.RetryAfter = retryAfter(a.header, now)
+	}
+	switch {
+	case t.read:
+		fault = a.readEnvelope(q)
+	case t.fault:
+		if f := a.readOnlyFault(); f != nil {
+			fault = f
+		}
+	}
+	if fault != nil {
+		// An answer that cannot be true had a response code all the same.
+		a.code = cmp.Or(fault.Code, a.code)
+		fault.Code, fault.Status = a.code, a.status
+	}
+	return fault
+}
+
+// readOnlyFault returns the fault in a response that cannot be an answer, nil if there
+// is none.
+func (a *answer) readOnlyFault() *pds.Error {
+	header, body, err := open(a.body)
+	if err != nil || !is(body, nsSOAP, "Fault") {
+		return nil
+	}
+	a.messageID = messageID(header)
+	return readFault(body)
+}
