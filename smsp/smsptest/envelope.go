@@ -1,9 +1,6 @@
 package smsptest
 
-import (
-	"encoding/xml"
-	"strings"
-)
+import "strings"
 
 // OIDs of smsp.md section 14.
 const (
@@ -26,9 +23,9 @@ func envelope(op *operation) element {
 
 func headers(op *operation) element {
 	notUnderstood := may("mustUnderstand", is("0"))
-	notUnderstood.name.Space = nsSOAP
+	notUnderstood.name.space = nsSOAP
 	wsuID := must("Id", ncName)
-	wsuID.name.Space = nsWSU
+	wsuID.name.space = nsWSU
 	security := branch(nsWSSE, "Security", []attribute{notUnderstood},
 		branch(nsWSU, "Timestamp", []attribute{wsuID},
 			leaf(nsWSU, "Created", utcSecond),
@@ -63,9 +60,9 @@ func itkHeader(op *operation) element {
 // payload is the grammar of smsp.md section 6.
 func payload(op *operation) element {
 	query := branch(nsHL7, "queryEvent", nil)
-	for _, name := range op.params {
-		name, mayBeLeftOut := strings.CutSuffix(name, "?")
-		p := parameter(name)
+	for _, kind := range op.params {
+		kind, mayBeLeftOut := strings.CutSuffix(kind, "?")
+		p := parameter(kind)
 		p.optional = mayBeLeftOut
 		query.kids = append(query.kids, p)
 	}
@@ -76,11 +73,11 @@ func payload(op *operation) element {
 		query)
 }
 
-func parameter(name string) element {
-	value := values()[name]
-	value.name = xml.Name{Space: nsHL7, Local: "value"}
-	name = "Person." + name
-	return branch(nsHL7, name, nil, value, leaf(nsHL7, "semanticsText", is(name)))
+func parameter(kind string) element {
+	value := values()[kind]
+	value.name = name{nsHL7, "value"}
+	kind = "Person." + kind
+	return branch(nsHL7, kind, nil, value, leaf(nsHL7, "semanticsText", is(kind)))
 }
 
 // values is what each parameter's value may be in form; what it may mean is a matter of

@@ -2,8 +2,6 @@ package smsptest
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,15 +11,7 @@ import (
 // FuzzReadRequest: whatever comes, it is read without panic, and what passes the grammar
 // is answered.
 func FuzzReadRequest(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join("testdata", "*", "*.xml"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("%d examples, %v", len(files), err)
-	}
-	for _, name := range files {
-		body, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, body := range examples(f) {
 		f.Add(body)
 	}
 	s := New(pdstest.People())

@@ -1,8 +1,8 @@
 package smsptest
 
 import (
-	"encoding/xml"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +19,7 @@ const (
 // element is a rule for one element: the strict reading of smsp.md sections 4 to 6, which
 // allows less than the schemas do. What it does not name may not be there.
 type element struct {
-	name     xml.Name
+	name     name
 	optional bool
 	repeated int // at most so many; 0 means one
 	anyOrder bool
@@ -29,7 +29,7 @@ type element struct {
 }
 
 type attribute struct {
-	name     xml.Name
+	name     name
 	optional bool
 	value    func(string) bool
 }
@@ -38,19 +38,19 @@ type attribute struct {
 // elements that the rules do not know are left out: they could hold anything.
 func (e *element) check(n *node) string {
 	if n.name != e.name {
-		return "another element than " + e.name.Local
+		return "another element than " + e.name.local
 	}
 	problem := e.checkAttrs(n)
 	if problem == "" {
 		problem = e.checkText(n.text)
 	}
 	if problem == "" {
-		problem = e.checkKids(n.kids)
+		problem = e.checkKids(n.first)
 	}
 	if problem == "" {
 		return ""
 	}
-	return e.name.Local + "/" + problem
+	return e.name.local + "/" + problem
 }
 
 func (e *element) checkAttrs(n *node) string {
@@ -59,9 +59,9 @@ func (e *element) checkAttrs(n *node) string {
 		value, present := lookup(n.attrs, rule.name)
 		switch {
 		case present && !rule.value(value):
-			return "@" + rule.name.Local + " is not as it must be"
+			return "@" + rule.name.local + " is not as it must be"
 		case !present && !rule.optional:
-			return "@" + rule.name.Local + " missing"
+			return "@" + rule.name.local + " missing"
 		case present:
 			found++
 		}
@@ -72,10 +72,10 @@ func (e *element) checkAttrs(n *node) string {
 	return ""
 }
 
-func lookup(attrs []xml.Attr, name xml.Name) (string, bool) {
+func lookup(attrs []attr, wanted name) (string, bool) {
 	for _, a := range attrs {
-		if a.Name == name {
-			return a.Value, true
+		if a.name == wanted {
+			return a.value, true
 		}
 	}
 	return "", false
@@ -91,36 +91,56 @@ func (e *element) checkText(text string) string {
 	return ""
 }
 
-func (e *element) checkKids(kids []*node) string {
-	matched := 0
+func (e *element) checkKids(kid *node) string {
+	if e.anyOrder {
+		return e.checkInAnyOrder(kid)
+	}
 	for i := range e.kids {
 		rule := &e.kids[i]
 		count := 0
-		for j, kid := range kids {
-			if kid.name != rule.name || !e.anyOrder && j != matched {
-				continue
-			}
-			if problem := rule.check(kid); problem != "" {
+		for ; kid != nil && kid.name == rule.name; kid = kid.next {
+			if problem := rule.checkNth(kid, &count); problem != "" {
 				return problem
 			}
-			matched++
-			count++
 		}
 		if count == 0 && !rule.optional {
-			return rule.name.Local + " missing or out of order"
-		}
-		if count > max(1, rule.repeated) {
-			return rule.name.Local + " too often"
+			return rule.name.local + " missing or out of order"
 		}
 	}
-	if matched != len(kids) {
+	if kid != nil {
 		return "an element too many or out of order"
 	}
 	return ""
 }
 
+func (e *element) checkInAnyOrder(first *node) string {
+	counts := make([]int, len(e.kids))
+	for kid := first; kid != nil; kid = kid.next {
+		i := slices.IndexFunc(e.kids, func(rule element) bool { return rule.name == kid.name })
+		if i < 0 {
+			return "an element too many"
+		}
+		if problem := e.kids[i].checkNth(kid, &counts[i]); problem != "" {
+			return problem
+		}
+	}
+	for i, count := range counts {
+		if count == 0 && !e.kids[i].optional {
+			return e.kids[i].name.local + " missing"
+		}
+	}
+	return ""
+}
+
+// checkNth checks one more element of the rule's name.
+func (e *element) checkNth(n *node, count *int) string {
+	if *count++; *count > max(1, e.repeated) {
+		return e.name.local + " too often"
+	}
+	return e.check(n)
+}
+
 var (
-	upperUUID = regexp.MustCompile(`^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$`).MatchString
 	ncName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9._-]*$`).MatchString
 	oid       = regexp.MustCompile(`^[0-2](\.(0|[1-9][0-9]*))+$`).MatchString
 	utcSecond = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`).MatchString
@@ -128,26 +148,41 @@ var (
 	gender    = regexp.MustCompile(`^[0129]$`).MatchString
 )
 
+// upperUUID is written out because it is asked most.
+func upperUUID(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return len(s) == 36
+}
+
 func anything(string) bool             { return true }
 func nonEmpty(s string) bool           { return strings.TrimSpace(s) != "" }
 func is(want string) func(string) bool { return func(s string) bool { return s == want } }
 
 func must(local string, value func(string) bool) attribute {
-	return attribute{name: xml.Name{Local: local}, value: value}
+	return attribute{name: name{local: local}, value: value}
 }
 
 func may(local string, value func(string) bool) attribute {
-	return attribute{name: xml.Name{Local: local}, value: value, optional: true}
+	return attribute{name: name{local: local}, value: value, optional: true}
 }
 
 // leaf is an element that holds text.
 func leaf(space, local string, text func(string) bool) element {
-	return element{name: xml.Name{Space: space, Local: local}, text: text}
+	return element{name: name{space, local}, text: text}
 }
 
 // branch is an element that holds elements.
 func branch(space, local string, attrs []attribute, kids ...element) element {
-	return element{name: xml.Name{Space: space, Local: local}, attrs: attrs, kids: kids}
+	return element{name: name{space, local}, attrs: attrs, kids: kids}
 }
 
 func optional(e element) element {

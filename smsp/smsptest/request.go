@@ -63,7 +63,7 @@ func (r *Request) fill(tree *node, op *operation) {
 	r.Username = headers.at("Security", "UsernameToken", "Username").text
 	r.TrackingID = itk.at("header").attr("trackingid")
 	r.Sender = itk.at("header", "senderAddress").attr("uri")
-	for _, id := range itk.at("header", "auditIdentity").kids {
+	for id := itk.at("header", "auditIdentity").first; id != nil; id = id.next {
 		identity := id.attr("uri")
 		if kind := id.attr("type"); kind != "" {
 			identity = kind + "=" + identity

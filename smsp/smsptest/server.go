@@ -1,6 +1,7 @@
 package smsptest
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log"
@@ -119,8 +120,8 @@ func (s *Server) enter() bool {
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
+	body, ok := read(r)
+	if !ok {
 		http.Error(w, "request too large, or cut short", http.StatusRequestEntityTooLarge)
 		return
 	}
@@ -137,6 +138,16 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.act(w, r, req, do, now)
+}
+
+// read returns the whole body, unless it is too long or ends too soon.
+func read(r *http.Request) ([]byte, bool) {
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(min(r.ContentLength, maxBody)) + bytes.MinRead) // the most that ReadFrom asks for
+	}
+	n, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	return body.Bytes(), err == nil && n <= maxBody
 }
 
 func (s *Server) now() time.Time {
