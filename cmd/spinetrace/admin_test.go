@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -54,9 +53,8 @@ func (closedStore) PartitionsUntil() time.Time { return time.Unix(1_900_000_000,
 func TestMetrics(t *testing.T) {
 	m := newMetrics(build{Version: "1.2.3", Commit: "abc"})
 	m.watch(closedStore{}, func() error { return store.ErrUnavailable })
-	peer := netip.MustParseAddrPort("10.0.0.1:4711")
 	for _, s := range []mllp.ConnState{mllp.StateOpen, mllp.StateActive, mllp.StateIdle, mllp.StateActive, mllp.StateRefused} {
-		m.connState(peer, s)
+		m.connState(s)
 	}
 	m.quirk(mllp.EventNoCR)
 	m.done(exchange.Summary{Type: "ADT^A28", Outcome: store.Verified, Ack: "AA", Took: 3 * time.Millisecond})
@@ -85,7 +83,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no line %s", line)
 		}
 	}
-	if strings.Contains(body, "10.0.0.1") || strings.Contains(body, "unrecorded") {
-		t.Error("an address, or a question that did not leave, is among the metrics")
+	if strings.Contains(body, "unrecorded") {
+		t.Error("a question that did not leave is among the calls")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -250,13 +249,4 @@ func (c *config) digest() string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// newLogger logs to w: text if a person is looking, JSON otherwise.
-func newLogger(w io.Writer, level slog.Level) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, o))
-	}
-	return slog.New(slog.NewJSONHandler(w, o))
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -116,10 +119,33 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestSimulatorsStayOutOfServe: what invents patients may be reached from the demo, the
+// simulator and the load generator, and from nothing that serves real ones.
+func TestSimulatorsStayOutOfServe(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") || slices.Contains([]string{"demo.go", "simulate.go", "load.go"}, name) {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			if path := strings.Trim(spec.Path.Value, `"`); strings.HasSuffix(path, "test") || strings.HasSuffix(path, "/testdata") {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+}
+
 func checkForeign(t *testing.T, l listed) {
 	for _, forbidden := range neverReach[l.name()] {
 		for _, path := range l.Imports {
-			if path != module && strings.HasPrefix(path, forbidden) {
+			if strings.HasPrefix(path, forbidden) {
 				t.Errorf("%s imports %s", l.name(), path)
 			}
 		}

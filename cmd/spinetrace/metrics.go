@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/netip"
 	"runtime"
 	"strconv"
 	"time"
@@ -86,8 +85,8 @@ func (m *metrics) watch(s store.Store, ready func() error) {
 	}
 }
 
-// connState is an mllp.Server's ConnState.
-func (m *metrics) connState(_ netip.AddrPort, s mllp.ConnState) {
+// connState is what an mllp.Server's ConnState is told.
+func (m *metrics) connState(s mllp.ConnState) {
 	switch s {
 	case mllp.StateOpen:
 		m.connections.Inc()

@@ -20,8 +20,8 @@ import (
 	"spinetrace/mllp"
 )
 
-// message returns an invented ADT^A28.
-func message(controlID string) string {
+// sampleA28 returns an invented ADT^A28.
+func sampleA28(controlID string) string {
 	return "MSH|^~\\&|PAS|X99|SPINETRACE|X99|20261122120000||ADT^A28|" + controlID + "|P|2.4\r" +
 		"EVN|A28|20261122120000\r" +
 		"PID|1||M1^^^X99^MR~9990000018^^^NHS^NH||HALVORSEN^PRIMROSE||19620417|F\r"
@@ -81,14 +81,14 @@ func runCommand(args ...string) (code int, out, errs string) {
 
 func TestSendPrintsAnswer(t *testing.T) {
 	r := &receiver{ack: accept}
-	code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", message("C1")))
+	code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", sampleA28("C1")))
 	if code != exitOK || errs != "" {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 	if !strings.Contains(out, "a28.hl7, message 1: AA in ") || !strings.Contains(out, "\nMSA|AA|C1|Verified\n") {
 		t.Errorf("printed %s", out)
 	}
-	if diff := cmp.Diff([]string{message("C1")}, r.got); diff != "" {
+	if diff := cmp.Diff([]string{sampleA28("C1")}, r.got); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
@@ -102,7 +102,7 @@ func TestSendFailsUnlessAllAreAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &receiver{ack: func(string) string { return tt.ack }}
-			code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", message("C1")))
+			code, out, errs := runCommand("send", "--addr", r.listen(t, nil), file(t, "a28.hl7", sampleA28("C1")))
 			if code != exitFailed || !strings.Contains(out, tt.want) {
 				t.Errorf("exit code %d, printed %s", code, out)
 			}
@@ -115,7 +115,7 @@ func TestSendFailsUnlessAllAreAccepted(t *testing.T) {
 
 func TestSendManyOverManyConnections(t *testing.T) {
 	r := &receiver{ack: accept}
-	path := file(t, "two.hl7", message("C1")+message("C2"))
+	path := file(t, "two.hl7", sampleA28("C1")+sampleA28("C2"))
 	code, out, errs := runCommand("send", "--addr", r.listen(t, nil), "--count", "50", "--connections", "4", "--rate", "100000", "--new-ids", path)
 	if code != exitOK || errs != "" || !strings.Contains(out, "100 sent in ") || !strings.Contains(out, "100 AA or CA, 0 not") {
 		t.Errorf("exit code %d, printed %s%s", code, out, errs)
@@ -131,17 +131,17 @@ func TestSendManyOverManyConnections(t *testing.T) {
 
 func TestSendRepeatsTheSameBytes(t *testing.T) {
 	r := &receiver{ack: accept}
-	if code, _, errs := runCommand("send", "--addr", r.listen(t, nil), "--count", "2", file(t, "a.hl7", message("C1"))); code != exitOK {
+	if code, _, errs := runCommand("send", "--addr", r.listen(t, nil), "--count", "2", file(t, "a.hl7", sampleA28("C1"))); code != exitOK {
 		t.Error(errs)
 	}
-	if diff := cmp.Diff([]string{message("C1"), message("C1")}, r.got); diff != "" {
+	if diff := cmp.Diff([]string{sampleA28("C1"), sampleA28("C1")}, r.got); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
 
 func TestSendJSON(t *testing.T) {
 	r := &receiver{ack: accept}
-	_, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--json", file(t, "a.hl7", message("C1")))
+	_, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--json", file(t, "a.hl7", sampleA28("C1")))
 	var got answer
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestSendByMutualTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &receiver{ack: accept}
-	addr, letter := r.listen(t, config), file(t, "a.hl7", message("C1"))
+	addr, letter := r.listen(t, config), file(t, "a.hl7", sampleA28("C1"))
 	code, out, errs := runCommand("send", "--addr", addr, "--tls", "--ca", files.ca, "--cert", files.cert, "--key", files.key, letter)
 	if code != exitOK {
 		t.Errorf("with a certificate: exit code %d, %s%s", code, out, errs)
@@ -172,7 +172,7 @@ func TestSendByMutualTLS(t *testing.T) {
 }
 
 func TestSplitMessages(t *testing.T) {
-	one, two := message("C1"), message("C2")
+	one, two := sampleA28("C1"), sampleA28("C2")
 	var framed bytes.Buffer
 	for _, m := range []string{one, two} {
 		if err := mllp.WriteFrame(&framed, []byte(m)); err != nil {
@@ -214,7 +214,7 @@ func TestSplitMessages(t *testing.T) {
 }
 
 func FuzzSplitMessages(f *testing.F) {
-	f.Add([]byte(message("C1") + message("C2")))
+	f.Add([]byte(sampleA28("C1") + sampleA28("C2")))
 	f.Add([]byte("\x0bMSH|^~\\&\x1c\r"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		parts, err := splitMessages(content)

@@ -140,18 +140,13 @@ func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log
 		Handler: h, TLSConfig: tlsConfig, Allow: cfg.MLLPAllow,
 		MaxFrame: int(cfg.MLLPMaxFrame), MaxConns: cfg.MLLPMaxConns, MaxConnsPerAddr: cfg.MLLPMaxPerAddr,
 		IdleTimeout: cfg.MLLPIdleTimeout, FrameTimeout: cfg.MLLPFrameTimeout, WriteTimeout: cfg.MLLPWriteTimeout,
-		ConnState: m.connState, Count: m.quirk,
+		ConnState: func(peer netip.AddrPort, st mllp.ConnState) {
+			m.connState(st)
+			logState(log, peer, st)
+		},
 		ErrorLog: func(peer netip.AddrPort, err error) { logConnection(log, peer, err) },
+		Count:    m.quirk,
 	}
-}
-
-// logConnection logs one event of a connection. A peer that left is not our trouble.
-func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
-	level := slog.LevelWarn
-	if errors.Is(err, mllp.ErrAnswerLost) {
-		level = slog.LevelInfo
-	}
-	log.Log(context.Background(), level, "connection", "peer", peer, "err", err)
 }
 
 // listen opens both ports.
@@ -275,7 +270,7 @@ func (s *service) record(ctx context.Context, entries []store.Entry) error {
 // stop finishes what is in hand, within DRAIN_TIMEOUT, and closes everything.
 func (s *service) stop() error {
 	s.stopping.Store(true)
-	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout.String())
+	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	if err := errors.Join(s.mllp.Shutdown(ctx), s.handler.Drain(ctx)); err != nil {

@@ -80,8 +80,8 @@ func startService(t *testing.T, more map[string]string) *running {
 	return r
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
+// waitUntil waits until a condition holds.
+func waitUntil(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -113,7 +113,7 @@ func (r *running) ask(t *testing.T, path string) (int, string) {
 
 func (r *running) waitReady(t *testing.T) {
 	t.Helper()
-	eventually(t, "ready", func() bool {
+	waitUntil(t, "ready", func() bool {
 		status, _ := r.ask(t, "/-/ready")
 		return status == http.StatusOK
 	})
@@ -162,7 +162,7 @@ func kindsOf(events []store.Event) []string {
 func TestServeTracesAndRecords(t *testing.T) {
 	r := startService(t, nil)
 	r.waitReady(t)
-	reply, err := r.send(t, message("C1"))
+	reply, err := r.send(t, sampleA28("C1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestServeTracesAndRecords(t *testing.T) {
 func TestServeWarnsOfListenerWithoutTLS(t *testing.T) {
 	r := startService(t, map[string]string{"MLLP_ADDR": ":0", "MLLP_TLS": "off"})
 	r.waitReady(t)
-	eventually(t, "start recorded", func() bool { return strings.Contains(r.log.String(), "store ready") })
+	waitUntil(t, "start recorded", func() bool { return strings.Contains(r.log.String(), "store ready") })
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestServeWarnsOfListenerWithoutTLS(t *testing.T) {
 func TestServeWithoutDatabaseListensAndSaysNothing(t *testing.T) {
 	r := startService(t, map[string]string{"STORE": "postgres://nobody@" + closedPort(t) + "/x?sslmode=disable"})
 	var sentence string
-	eventually(t, "a reason", func() bool {
+	waitUntil(t, "a reason", func() bool {
 		var status int
 		status, sentence = r.ask(t, "/-/ready")
 		return status == http.StatusServiceUnavailable && !strings.Contains(sentence, "not started")
@@ -216,7 +216,7 @@ func TestServeWithoutDatabaseListensAndSaysNothing(t *testing.T) {
 	if _, body := r.ask(t, "/-/healthy"); body != "healthy\n" {
 		t.Errorf("healthy said %q", body)
 	}
-	if reply, err := r.send(t, message("C1")); !errors.Is(err, mllp.ErrNoAnswer) {
+	if reply, err := r.send(t, sampleA28("C1")); !errors.Is(err, mllp.ErrNoAnswer) {
 		t.Errorf("an ADT was answered %q, %v; want its connection closed", reply, err)
 	}
 	if err := r.stop(); err != nil {
@@ -280,7 +280,7 @@ func TestServeListensByTLS(t *testing.T) {
 	files := newPKI(t)
 	r := startService(t, map[string]string{"MLLP_TLS": "server", "MLLP_CERT": files.cert, "MLLP_KEY": files.key})
 	r.waitReady(t)
-	code, out, errs := runCommand("send", "--addr", r.mllpPort.Addr().String(), "--tls", "--ca", files.ca, file(t, "a.hl7", message("C1")))
+	code, out, errs := runCommand("send", "--addr", r.mllpPort.Addr().String(), "--tls", "--ca", files.ca, file(t, "a.hl7", sampleA28("C1")))
 	if code != exitOK || !strings.Contains(out, "MSA|AA|C1|Verified") {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}

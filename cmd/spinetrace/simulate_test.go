@@ -16,7 +16,7 @@ func TestSimulateSaysThatItIsNotSpine(t *testing.T) {
 	go func() {
 		done <- run(ctx, []string{"simulate", "--itk", "127.0.0.1:0", "--fault", "op=getNHSNumber,do=503"}, console{out, out})
 	}()
-	eventually(t, "the banner", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
+	waitUntil(t, "the banner", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
 	if !strings.Contains(out.String(), "THIS IS NOT SPINE") {
 		t.Errorf("printed %s", out)
 	}

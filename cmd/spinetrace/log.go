@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+
+	"spinetrace/mllp"
+)
+
+// newLogger logs to w: text if a person is looking, JSON otherwise. Durations are written
+// as people write them.
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
+	if isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// isTerminal tells whether a person is likely to read what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+// logConnection logs what went wrong on a connection. A peer that left is not our trouble.
+func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, mllp.ErrAnswerLost) {
+		level = slog.LevelInfo
+	}
+	log.Log(context.Background(), level, "connection", "peer", peer, "err", err)
+}
+
+// logState logs the coming and going of connections, for who looks for one: load balancers
+// come and go every second.
+func logState(log *slog.Logger, peer netip.AddrPort, s mllp.ConnState) {
+	if s == mllp.StateOpen || s == mllp.StateClosed {
+		log.Debug("connection", "peer", peer, "state", s.String())
+	}
+}
