@@ -110,7 +110,8 @@ func (s *Store) run(w *writer) {
 		}
 		switch {
 		case err != nil:
-			s.fail(w, err)
+			s.suspend(err)
+			s.discard(w)
 			w = nil
 			retry.Reset(wait)
 		case w != nil:
@@ -143,6 +144,7 @@ func (s *Store) flush(w *writer, batch []*call) error {
 		culprit, err := w.write(batch)
 		if culprit == nil {
 			if err != nil {
+				s.suspend(err) // before anybody is told, who may ask whether the store is ready
 				release(batch, unavailable(err))
 				return err
 			}
@@ -176,12 +178,16 @@ func (s *Store) purge(w *writer, timer *time.Timer) error {
 	return err
 }
 
-// fail gives up the connection: what the file holds is read again, from the beginning.
-func (s *Store) fail(w *writer, err error) {
+// suspend refuses commits from now on, because of err.
+func (s *Store) suspend(err error) {
 	if s.usable() == nil {
 		s.o.Log.Error("store unavailable", "err", err)
 	}
 	s.unusable(err)
+}
+
+// discard gives up a connection that broke: what the file holds is read again, by another.
+func (s *Store) discard(w *writer) {
 	if w == nil {
 		return
 	}
