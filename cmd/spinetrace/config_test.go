@@ -63,6 +63,19 @@ func TestDefaultsAreSafe(t *testing.T) {
 	}
 }
 
+func TestDefaultConfigIgnoresTheEnvironment(t *testing.T) {
+	setAll(t, nil)
+	want, found := readConfig()
+	if len(found) > 0 {
+		t.Fatal(found)
+	}
+	setAll(t, map[string]string{"STORE": "postgres://owner@db/x", "MLLP_ADDR": ":2575", "LOG_LEVEL": "debug", "ODSS": "x"})
+	got, err := defaultConfig()
+	if err != nil || got.digest() != want.digest() || got.Store != want.Store {
+		t.Errorf("defaultConfig() = %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
 func TestServeNeedsNameAndBackend(t *testing.T) {
 	setAll(t, nil)
 	_, err := serviceConfig()

@@ -67,6 +67,20 @@ func readConfig() (config, faults) {
 	return c, f
 }
 
+// defaultConfig returns the settings as they are without any variable, whatever the
+// environment says: the demo must not come near what is configured.
+func defaultConfig() (config, error) {
+	var c config
+	for s := range settings(&c) {
+		// No variable has a name with "=" in it.
+		tag := fmt.Sprintf(`envconfig:"=" default:%q`, s.field.Tag.Get("default"))
+		if err := s.decode(reflect.StructTag(tag)); err != nil {
+			return config{}, fmt.Errorf("default of %s: %w", s.name, err)
+		}
+	}
+	return c, nil
+}
+
 // serviceConfig reads the settings for a command that asks a back end.
 func serviceConfig() (config, error) {
 	c, f := readConfig()
@@ -108,17 +122,25 @@ func (s setting) read(f *faults) {
 		f.add(s.name, "is empty; give it a value or leave it out")
 		return
 	}
-	// envconfig stops at the first fault of a struct. An operator wants them all, so
-	// every field is a struct of its own.
-	one := reflect.New(reflect.StructOf([]reflect.StructField{{
-		Name: s.field.Name, Type: s.field.Type, Tag: s.field.Tag,
-	}}))
-	if err := envconfig.Process("", one.Interface()); err != nil {
+	if err := s.decode(s.field.Tag); err != nil {
 		f.add(s.name, howToWrite[s.field.Type]) // never err itself, which repeats the value
 		return
 	}
-	s.value.Set(one.Elem().Field(0))
 	s.checkRange(f)
+}
+
+// decode sets the field from the variable, or the default, that tag names. envconfig stops
+// at the first fault of a struct, and an operator wants them all: so every field is a struct
+// of its own.
+func (s setting) decode(tag reflect.StructTag) error {
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{
+		Name: s.field.Name, Type: s.field.Type, Tag: tag,
+	}}))
+	if err := envconfig.Process("", one.Interface()); err != nil {
+		return err
+	}
+	s.value.Set(one.Elem().Field(0))
+	return nil
 }
 
 func (s setting) readFile(path string, both bool, f *faults) {
