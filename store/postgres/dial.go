@@ -4,9 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -62,7 +62,7 @@ var writerSettings = map[string]string{
 }
 
 // openPool makes a pool, without connecting.
-func openPool(cfg pq.Config, name string, timeout time.Duration, settings ...map[string]string) (*sql.DB, error) {
+func openPool(cfg pq.Config, name string, d *dialer, settings ...map[string]string) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.ApplicationName = name
 	if cfg.Runtime == nil {
@@ -73,42 +73,81 @@ func openPool(cfg pq.Config, name string, timeout time.Duration, settings ...map
 	}
 	c, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", errDSN)
+		return nil, errDSN
 	}
-	c.Dialer(&dialer{timeout: timeout})
+	c.Dialer(d)
 	return sql.OpenDB(c), nil
 }
 
 // dialer makes connections that do not wait for ever for an answer.
 type dialer struct {
-	net.Dialer
 	timeout time.Duration
+
+	mu    sync.Mutex
+	over  bool
+	conns map[*conn]struct{}
 }
 
+func newDialer(timeout time.Duration) *dialer {
+	return &dialer{timeout: timeout, conns: make(map[*conn]struct{})}
+}
+
+// DialContext is what the driver calls.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var n net.Dialer
+	raw, err := n.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw, dialer: d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		raw.Close()
+		return nil, net.ErrClosed
+	}
+	d.conns[c] = struct{}{}
+	return c, nil
+}
+
+// Dial and DialTimeout complete [pq.Dialer].
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialTimeout is Dial with a limit.
 func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return d.DialContext(ctx, network, address)
 }
 
-// DialContext is what the driver calls when it can.
-func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.Dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+// hangUp ends all connections: the driver waits for an answer even when its context ends.
+func (d *dialer) hangUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	for c := range d.conns {
+		c.Conn.Close()
 	}
-	return &conn{Conn: c, timeout: d.timeout}, nil
 }
 
 // conn arms its read deadline with every write: the server owes an answer from then on.
 type conn struct {
 	net.Conn
-	timeout time.Duration
+	dialer *dialer
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(c.dialer.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+func (c *conn) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.conns, c)
+	c.dialer.mu.Unlock()
+	return c.Conn.Close()
 }

@@ -101,6 +101,8 @@ func (f *flusher) flush(ctx context.Context, hand []*pending) {
 		case v == written:
 			f.release(hand)
 			return
+		case v == refused && len(hand) == 1 && tries == 0 && hand[0].claims():
+			f.look = true // it may be a message that came before, which is not at fault
 		case (v == refused || v == forbidden) && len(hand) == 1:
 			f.reject(hand[0], v, clean(err))
 			return

@@ -127,7 +127,7 @@ func openOwner(dsn string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPool(cfg, "spinetrace/migrate", migrateTimeout, map[string]string{"search_path": "public", "timezone": "UTC"})
+	return openPool(cfg, "spinetrace/migrate", newDialer(migrateTimeout), map[string]string{"search_path": "public", "timezone": "UTC"})
 }
 
 //go:embed roles.sql

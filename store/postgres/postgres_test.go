@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"spinetrace/internal/pgtest"
 	"spinetrace/store"
 	"spinetrace/store/postgres"
+	"spinetrace/store/storetest"
 )
 
 var pg pgtest.Shared
@@ -27,10 +29,45 @@ func migrate(dsn string) error {
 	return postgres.ApplyRoles(context.Background(), dsn)
 }
 
+// newDatabase returns the data source of a migrated database, for its owner.
 func newDatabase(tb testing.TB) (dsn string) {
 	tb.Helper()
 	srv := pg.Server(tb)
 	return srv.NewDatabase(tb, srv.Template(tb, "migrated", migrate))
+}
+
+// as returns the data source for a login that has one role of ours.
+func as(tb testing.TB, dsn, role string) string {
+	tb.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	login := role + "_login"
+	exec(tb, query(tb, dsn), fmt.Sprintf(`do $$ begin create role %s login in role %s;
+		exception when duplicate_object or unique_violation then null; end $$`, login, role))
+	u.User = url.User(login)
+	return u.String()
+}
+
+// The suite runs with the rights that the service has, and no more.
+func TestStore(t *testing.T) {
+	storetest.Exercise(t, storetest.Backend{NewDatabase: func(tb testing.TB) storetest.Database {
+		dsn := newDatabase(tb)
+		service := as(tb, dsn, "spinetrace_runtime")
+		return storetest.Database{
+			Open: func(tb testing.TB, o store.Options) store.Store {
+				s, err := postgres.Open(service, o)
+				if err != nil {
+					tb.Fatal(err)
+				}
+				return s
+			},
+			Exec: func(tb testing.TB, statement string) {
+				exec(tb, query(tb, dsn), "set session_replication_role = replica; "+statement)
+			},
+		}
+	}})
 }
 
 // open returns a store that is not started, and closed when the test ends.

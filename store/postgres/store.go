@@ -25,6 +25,7 @@ type Store struct {
 	packer *store.Packer
 	writer *sql.DB // one connection at a time, none kept
 	reader *sql.DB
+	lines  *dialer // of reader
 	inbox  inbox
 
 	mu      sync.Mutex
@@ -55,18 +56,19 @@ func Open(dsn string, o store.Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	name := "spinetrace/" + o.Chain
-	writer, err := openPool(cfg, name, writeTimeout, sessionSettings, writerSettings)
+	writer, err := openPool(cfg, name, newDialer(writeTimeout), sessionSettings, writerSettings)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := openPool(cfg, name, readTimeout, sessionSettings)
+	lines := newDialer(readTimeout)
+	reader, err := openPool(cfg, name, lines, sessionSettings)
 	if err != nil {
 		return nil, err
 	}
 	writer.SetMaxIdleConns(-1)
 	reader.SetMaxOpenConns(4)
 	reader.SetConnMaxIdleTime(time.Minute)
-	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, away: errNotStarted}
+	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, lines: lines, away: errNotStarted}
 	s.inbox.wake = make(chan struct{}, 1)
 	s.inbox.down = errNotStarted
 	return s, nil
@@ -189,8 +191,10 @@ func (s *Store) Close() error {
 	if stop != nil {
 		stop()
 	}
+	s.lines.hangUp()
 	s.running.Wait()
-	return errors.Join(s.writer.Close(), s.reader.Close())
+	_ = s.reader.Close() // complains of the connections that were ended above
+	return s.writer.Close()
 }
 
 // Commit implements [store.Journal].

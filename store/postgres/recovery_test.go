@@ -1,0 +1,250 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"spinetrace/internal/pgtest"
+	"spinetrace/store"
+	"spinetrace/store/postgres"
+)
+
+// within is how long a test waits for what must happen.
+const within = 30 * time.Second
+
+// eventually waits until a condition holds.
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); <-tick.C {
+		if condition() {
+			return
+		}
+	}
+	tb.Fatalf("not within %v: %s", within, what)
+}
+
+// resend commits until it is told what became of the message, as a sender does that gets no
+// answer, and returns the exchange the message belongs to.
+func resend(tb testing.TB, s store.Store, control string) store.ID {
+	tb.Helper()
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		c := message(control)
+		ctx, cancel := context.WithTimeout(tb.Context(), time.Second)
+		r, err := s.Commit(ctx, c)
+		cancel()
+		switch {
+		case err == nil && r.Status == store.Kept:
+			return c.Exchange
+		case err == nil:
+			return r.First
+		case !errors.Is(err, store.ErrUnavailable):
+			tb.Fatal(err)
+		}
+		<-time.After(time.Millisecond)
+	}
+	tb.Fatalf("message not kept within %v", within)
+	return store.ID{}
+}
+
+// checkOnce sees that each message has exactly one exchange, with one event and an answer.
+func checkOnce(t *testing.T, dsn string, s *postgres.Store, exchanges *sync.Map) {
+	t.Helper()
+	db := query(t, dsn)
+	verify(t, s, "main")
+	n := 0
+	exchanges.Range(func(control, id any) bool {
+		n++
+		got := number(t, db, "select count(*) from exchange where control_id = $1", control)
+		events := number(t, db, "select count(*) from event where exchange = $1 and kind = $2", id.(store.ID).String(), store.Exchanged)
+		if got != 1 || events != 1 {
+			t.Errorf("message %s: %d exchanges, %d events in the one that was told", control, got, events)
+		}
+		if _, ok, err := s.Answer(t.Context(), id.(store.ID)); !ok || err != nil {
+			t.Errorf("message %s: no answer: %v", control, err)
+		}
+		return true
+	})
+	if got := number(t, db, "select count(*) from exchange"); got != n {
+		t.Errorf("%d exchanges of %d messages", got, n)
+	}
+}
+
+func TestConnectionsCutAtRandom(t *testing.T) {
+	dsn := newDatabase(t)
+	p := newProxy(t, pg.Server(t).Socket())
+	s := start(t, p.dsn(t, dsn), store.Options{})
+	p.cut(100)
+	var exchanges sync.Map
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for p.left() > 0 && !t.Failed() {
+				control := fmt.Sprint("PAS", next.Add(1))
+				exchanges.Store(control, resend(t, s, control))
+			}
+		})
+	}
+	wg.Wait()
+	eventually(t, "ready", func() bool { return s.Ready() == nil })
+	t.Logf("%d messages", next.Load())
+	checkOnce(t, dsn, s, &exchanges)
+}
+
+func TestSilentNetwork(t *testing.T) {
+	dsn := newDatabase(t)
+	p := newProxy(t, pg.Server(t).Socket())
+	s := start(t, p.dsn(t, dsn), store.Options{})
+	commit(t, s, message("A"), store.Kept)
+	p.silence(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	lost := message("B")
+	if _, err := s.Commit(ctx, lost); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("error = %v, want ErrUnavailable", err)
+	}
+	eventually(t, "not ready", func() bool { return s.Ready() != nil })
+	p.silence(false)
+	eventually(t, "ready again", func() bool { return s.Ready() == nil })
+	// The server had done what it was told: only the answer was lost.
+	if r := commit(t, s, message("B"), store.Duplicate); r.First != lost.Exchange {
+		t.Errorf("First = %v, want %v", r.First, lost.Exchange)
+	}
+	verify(t, s, "main")
+}
+
+func TestServerGoesAndComesBack(t *testing.T) {
+	srv := pgtest.Start(t, pgtest.Options{Fsync: true})
+	dsn := srv.NewDatabase(t, srv.Template(t, "migrated", migrate))
+	s := start(t, dsn, store.Options{})
+	var exchanges sync.Map
+	for i, end := range []func(testing.TB){srv.Stop, srv.Kill} {
+		opened := first(fmt.Sprint("T", i))
+		commit(t, s, opened, store.Kept)
+		var wg sync.WaitGroup
+		for j := range 8 {
+			wg.Go(func() {
+				for k := range 20 {
+					control := fmt.Sprint("PAS", i, j, k)
+					exchanges.Store(control, resend(t, s, control))
+				}
+			})
+		}
+		end(t)
+		eventually(t, "not ready", func() bool { return s.Ready() != nil })
+		if _, err := s.Commit(t.Context(), message("refused")); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("while the server is away: error = %v, want ErrUnavailable", err)
+		}
+		// Spine was asked: this one is kept for later, though its caller does not wait.
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Commit(gone, second(opened.Exchange)); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("caller gone: error = %v, want ErrUnavailable", err)
+		}
+		srv.Restart(t)
+		wg.Wait()
+		eventually(t, "the answer is kept", func() bool {
+			_, ok, err := s.Answer(t.Context(), opened.Exchange)
+			return ok && err == nil
+		})
+	}
+	verify(t, s, "main")
+	exchanges.Range(func(control, id any) bool {
+		if _, ok, err := s.Answer(t.Context(), id.(store.ID)); !ok || err != nil {
+			t.Errorf("message %s: no answer: %v", control, err)
+		}
+		return true
+	})
+	if err := s.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStartWaitsForTheServer(t *testing.T) {
+	srv := pgtest.Start(t, pgtest.Options{})
+	dsn := srv.NewDatabase(t, srv.Template(t, "migrated", migrate))
+	srv.Stop(t)
+	s := open(t, dsn, store.Options{})
+	started := make(chan error, 1)
+	go func() { started <- s.Start(t.Context()) }()
+	eventually(t, "a reason", func() bool {
+		err := s.Ready()
+		return err != nil && strings.Contains(err.Error(), "connect")
+	})
+	srv.Restart(t)
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, message("A"), store.Kept)
+}
+
+func TestBackendTerminated(t *testing.T) {
+	dsn := newDatabase(t)
+	s := start(t, dsn, store.Options{})
+	db := query(t, dsn)
+	for i := range 5 {
+		commit(t, s, message(fmt.Sprint("A", i)), store.Kept)
+		exec(t, db, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+		// Nobody is told anything: the commit waits for the new session.
+		commit(t, s, message(fmt.Sprint("B", i)), store.Kept)
+	}
+	if w := verify(t, s, "main"); w.Events != 10 {
+		t.Errorf("%d events, want 10", w.Events)
+	}
+}
+
+func TestLostEventsAreNamed(t *testing.T) {
+	dsn := newDatabase(t)
+	s := start(t, dsn, store.Options{})
+	for i := range 5 {
+		commit(t, s, message(fmt.Sprint("A", i)), store.Kept)
+	}
+	// As a standby that took over and had not received the last two.
+	exec(t, query(t, dsn), `set session_replication_role = replica; delete from event where seq > 3;
+		delete from exchange where seq > 3; delete from body where seq > 3; delete from seen where control_id in ('A3', 'A4');
+		select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'`)
+	commit(t, s, message("A4"), store.Kept)
+	eventually(t, "recorded", func() bool { return number(t, query(t, dsn), "select count(*) from event where kind = 12") == 1 })
+	var rewound store.Facts
+	for e, err := range s.Events(t.Context(), store.Query{Chain: "main", From: 4}) {
+		if err == nil && e.Kind == store.Rewound {
+			rewound, err = e.Facts()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rewound.From != 4 || rewound.To != 5 {
+		t.Errorf("recorded as lost: %d to %d, want 4 to 5", rewound.From, rewound.To)
+	}
+	verify(t, s, "main")
+	if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "4 to 5") {
+		t.Errorf("Ready() = %v, want the lost range", err)
+	}
+}
+
+func TestChainTakenWhileAway(t *testing.T) {
+	dsn := newDatabase(t)
+	p := newProxy(t, pg.Server(t).Socket())
+	one := start(t, p.dsn(t, dsn), store.Options{})
+	commit(t, one, message("A"), store.Kept)
+	p.ln.Close()
+	p.cutAll()
+	eventually(t, "not ready", func() bool { return one.Ready() != nil })
+
+	two := start(t, dsn, store.Options{})
+	commit(t, two, message("B"), store.Kept)
+	err := open(t, dsn, store.Options{ChainWait: time.Millisecond}).Start(t.Context())
+	if !errors.Is(err, store.ErrChainInUse) || !strings.Contains(err.Error(), "spinetrace/main") {
+		t.Errorf("third: Start() error = %v, want ErrChainInUse and the holder's name", err)
+	}
+	verify(t, two, "main")
+}

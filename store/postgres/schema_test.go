@@ -1,0 +1,242 @@
+package postgres_test
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"spinetrace/internal/pgtest"
+	"spinetrace/store"
+	"spinetrace/store/postgres"
+)
+
+// refusal starts a store and returns why it does not.
+func refusal(t *testing.T, dsn string) string {
+	t.Helper()
+	err := open(t, dsn, store.Options{}).Start(t.Context())
+	if err == nil {
+		t.Fatal("Start() = nil")
+	}
+	return err.Error()
+}
+
+func TestStartSaysWhatToDo(t *testing.T) {
+	srv := pgtest.Start(t, pgtest.Options{Password: "correct horse"})
+	dsn := srv.NewDatabase(t, "")
+	network := newProxy(t, srv.Socket()).dsn(t, dsn)
+	for name, tt := range map[string]struct{ dsn, want string }{
+		"wrong password": {strings.Replace(dsn, "correct", "wrong", 1), "correct user or password"},
+		"no such user":   {strings.Replace(dsn, "postgres:c", "nobody:c", 1), "correct user or password"},
+		"no database":    {srv.DSN("missing"), "create it"},
+		"no schema":      {dsn, "run `spinetrace migrate up`"},
+		"no TLS":         {strings.Replace(network, "sslmode=disable", "sslmode=require", 1), "sslmode=disable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := refusal(t, tt.dsn)
+			if !strings.Contains(got, tt.want) {
+				t.Errorf("Start() error = %q, want one that says %q", got, tt.want)
+			}
+			for _, secret := range []string{"correct horse", "correct%20horse", "wrong"} {
+				if strings.Contains(got, secret) {
+					t.Errorf("Start() error = %q repeats the password", got)
+				}
+			}
+		})
+	}
+}
+
+func TestStartKnowsItsSchema(t *testing.T) {
+	for name, tt := range map[string]struct{ change, want string }{
+		"older":                 {"delete from schema_version", "has no schema"},
+		"newer, still fit":      {"insert into schema_version values (1000, 1)", ""},
+		"newer, not fit":        {"insert into schema_version values (1000, 1000)", "needs a newer program"},
+		"role without its role": {"revoke select on schema_version from spinetrace_runtime", "grant it the role"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := newDatabase(t)
+			exec(t, query(t, dsn), tt.change)
+			err := open(t, as(t, dsn, "spinetrace_runtime"), store.Options{}).Start(t.Context())
+			if tt.want == "" && err != nil {
+				t.Errorf("Start() error = %v", err)
+			}
+			if tt.want != "" && (!errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("Start() error = %v, want ErrSchema that says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestOpenDoesNotRepeatTheDataSource(t *testing.T) {
+	for _, dsn := range []string{"postgres://u:secret@host:port/db", "postgres://u:sec ret@[::1/db", "password='secret", "host=a sslmode=secret", "%%secret"} {
+		_, err := postgres.Open(dsn, store.Options{})
+		if err == nil {
+			t.Errorf("a data source that is none was accepted")
+			continue
+		}
+		if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sec ret") {
+			t.Errorf("Open() error = %q", err)
+		}
+	}
+	if _, err := postgres.Open("postgres://host/db", store.Options{Chain: strings.Repeat("x", 51)}); err == nil {
+		t.Error("a chain's name of 51 bytes was accepted")
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	dsn := pg.NewDatabase(t, "")
+	before, err := postgres.Status(t.Context(), dsn)
+	if err != nil || len(before) == 0 || !before[0].Applied.IsZero() {
+		t.Fatalf("Status() before = %+v, %v", before, err)
+	}
+	for i, want := range []int{len(before), 0} {
+		if applied, err := postgres.Migrate(t.Context(), dsn); err != nil || len(applied) != want {
+			t.Fatalf("Migrate() %d = %v, %v; want %d migrations", i, applied, err, want)
+		}
+	}
+	after, err := postgres.Status(t.Context(), dsn)
+	if err != nil || time.Since(after[0].Applied) > time.Hour {
+		t.Errorf("Status() after = %+v, %v", after, err)
+	}
+}
+
+func TestPartitions(t *testing.T) {
+	dsn := newDatabase(t)
+	now := time.Now().UTC()
+	last := time.Date(now.Year(), now.Month()+24, 1, 0, 0, 0, 0, time.UTC)
+	got := number(t, query(t, dsn), "select count(*) from pg_inherits i join pg_class c on c.oid = inhparent where c.relkind = 'p'")
+	if want := 4 * (1 + 1 + 24); got != want {
+		t.Errorf("%d partitions, want %d: four tables, the month before, this, and 24 ahead", got, want)
+	}
+	s := start(t, as(t, dsn, "spinetrace_runtime"), store.Options{})
+	eventually(t, "partitions counted", func() bool { return !s.PartitionsUntil().IsZero() })
+	if got, want := s.PartitionsUntil(), last.AddDate(0, 1, 0); !got.Equal(want) {
+		t.Errorf("PartitionsUntil() = %v, want %v", got, want)
+	}
+}
+
+func TestPartitionsAreToppedUpUnderReaders(t *testing.T) {
+	dsn := newDatabase(t)
+	db := query(t, dsn)
+	now := time.Now().UTC()
+	suffix := time.Date(now.Year(), now.Month()+24, 1, 0, 0, 0, 0, time.UTC).Format("_2006_01")
+	for _, table := range []string{"event", "exchange", "reply", "body"} {
+		exec(t, db, "drop table "+table+suffix)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec("select from event, exchange, body, reply"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, query(t, as(t, dsn, "spinetrace_runtime")), "select spinetrace_partitions()")
+	if got := number(t, db, "select count(*) from pg_inherits where inhrelid::regclass::text like '%"+suffix+"'"); got < 4 {
+		t.Errorf("%d partitions for the last month, want 4", got)
+	}
+}
+
+func TestMonthWithoutPartition(t *testing.T) {
+	dsn := newDatabase(t)
+	s := start(t, dsn, store.Options{Now: func() time.Time { return time.Now().AddDate(3, 0, 0) }})
+	// Not the message's fault: it may be sent again.
+	if _, err := s.Commit(t.Context(), message("A")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Commit() error = %v, want ErrUnavailable", err)
+	}
+}
+
+func TestRuntimeRoleMayOnlyAdd(t *testing.T) {
+	dsn := newDatabase(t)
+	runtime := as(t, dsn, "spinetrace_runtime")
+	s := start(t, runtime, store.Options{})
+	commit(t, s, message("A"), store.Kept)
+	db := query(t, runtime)
+	leaf := "event" + time.Now().UTC().Format("_2006_01")
+	for _, statement := range []string{
+		"update event set doc = ''", "delete from event", "truncate event", "drop table event",
+		"update exchange set nhs_sent = ''", "delete from reply", "delete from body", "update chain set name = 'x'",
+		"select from " + leaf, "insert into " + leaf + " select * from event", "drop table " + leaf,
+		"alter table event disable trigger all",
+		"update schema_version set version = 2", "select spinetrace_partition('event', now())",
+	} {
+		if _, err := db.Exec(statement); err == nil {
+			t.Errorf("allowed: %s", statement)
+		}
+	}
+	verify(t, s, "main")
+}
+
+func TestJournalRefusesItsOwner(t *testing.T) {
+	dsn := newDatabase(t)
+	s := start(t, dsn, store.Options{})
+	commit(t, s, message("A"), store.Kept)
+	db := query(t, dsn)
+	month := time.Now().UTC().Format("_2006_01")
+	for _, table := range []string{"event", "exchange", "reply", "body", "event" + month, "body" + month} {
+		for _, statement := range []string{"delete from " + table, "truncate " + table} {
+			if _, err := db.Exec(statement); err == nil {
+				t.Errorf("allowed: %s", statement)
+			}
+		}
+	}
+	if _, err := db.Exec("update event set doc = ''"); err == nil {
+		t.Error("allowed: update of an event")
+	}
+}
+
+func TestReaderRecordsThatItLooked(t *testing.T) {
+	dsn := newDatabase(t)
+	service := start(t, dsn, store.Options{})
+	commit(t, service, message("A"), store.Kept)
+	reader := as(t, dsn, "spinetrace_reader")
+	looked := store.Commit{Entries: []store.Entry{{Kind: store.Looked, Facts: store.Facts{User: "auditor", Rows: 1}}}}
+
+	s := start(t, reader, store.Options{Chain: "main.cli"})
+	commit(t, s, looked, store.Kept)
+	verify(t, s, "main")
+	verify(t, s, "main.cli")
+	if _, err := s.Commit(t.Context(), message("B")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a message by the reader: error = %v, want ErrUnavailable", err)
+	}
+
+	forger := start(t, reader, store.Options{Chain: "forged"})
+	if _, err := forger.Commit(t.Context(), looked); err == nil {
+		t.Error("the reader wrote a chain that is not one of commands")
+	}
+}
+
+func TestOldClaimsGo(t *testing.T) {
+	dsn := newDatabase(t)
+	before := start(t, dsn, store.Options{Chain: "before", Now: func() time.Time { return time.Now().Add(-200 * time.Hour) }})
+	for _, control := range []string{"A", "B", "C"} {
+		commit(t, before, message(control), store.Kept)
+	}
+	s := start(t, as(t, dsn, "spinetrace_runtime"), store.Options{})
+	db := query(t, dsn)
+	eventually(t, "old claims deleted", func() bool { return number(t, db, "select count(*) from seen") == 0 })
+	commit(t, s, message("A"), store.Kept)
+}
+
+func TestDurabilityIsNotLeftToDefaults(t *testing.T) {
+	for set, want := range map[string]string{"off": "on", "local": "local", "remote_apply": "remote_apply"} {
+		dsn := newDatabase(t)
+		u, err := url.Parse(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, query(t, dsn), "alter database "+strings.Trim(u.Path, "/")+" set synchronous_commit = "+set)
+		got, err := open(t, dsn, store.Options{}).WriterSetting(t.Context(), "synchronous_commit")
+		if err != nil || got != want {
+			t.Errorf("default %s: sessions have %s, %v; want %s", set, got, err, want)
+		}
+	}
+}
+
+func TestPoolerIsRefused(t *testing.T) {
+	err := open(t, newDatabase(t), store.Options{}).SharedBackend(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "pooler") {
+		t.Errorf("one server process for two connections: error = %v", err)
+	}
+}
