@@ -81,8 +81,9 @@ func (s *Server) Start(ln net.Listener, config *tls.Config) error {
 	s.listening = &listening{
 		http: &http.Server{
 			Handler:           s,
+			// No ReadTimeout: it would end a hang, as a client that has left.
 			ReadHeaderTimeout: 10 * time.Second,
-			ReadTimeout:       30 * time.Second,
+			IdleTimeout:       5 * time.Minute,
 			ErrorLog:          s.errorLog(),
 		},
 		done: make(chan struct{}),

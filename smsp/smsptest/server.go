@@ -29,7 +29,7 @@ const (
 // or [Server.Start] it. It is safe for concurrent use.
 type Server struct {
 	Now                 func() time.Time // default time.Now
-	Random              func() float64   // for rates and jitter, from 0 up to 1; default math/rand/v2
+	Random              func() float64   // for rates and jitter, from 0 up to 1, asked by one at a time; default math/rand/v2
 	Jitter              time.Duration    // the most by which an answer is delayed at random; default 0
 	RefuseShortSurnames bool             // SMSP-0001 for Ng, Li and Wu, by number, as some providers have it
 	ErrorLog            *log.Logger      // of net/http, for a server that was started; default none
