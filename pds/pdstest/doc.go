@@ -13,7 +13,7 @@
 //	func TestConformance(t *testing.T) {
 //		pdstest.Exercise(t, func(t *testing.T, trouble pdstest.Trouble) pdstest.Backend {
 //			srv := smsptest.NewServer(t, pdstest.People(), smsptest.Acting(trouble)...)
-//			return pdstest.Backend{Tracer: &smsp.Client{Endpoint: srv.URL}, Asked: srv.Asked}
+//			return pdstest.Backend{Tracer: &smsp.Client{Endpoint: srv.URL, ODS: "X99"}, Asked: srv.Asked}
 //		})
 //	}
 //

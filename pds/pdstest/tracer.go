@@ -64,10 +64,10 @@ func (t *Tracer) answer(ctx context.Context, req pds.Request) (pds.Result, pds.A
 		return pds.Result{}, pds.Answer{Status: e.Status, Code: e.Code, Reason: e.Class.String()}, &e
 	}
 	finding := t.Population.Ask(req.Want, req.NHSNumber, req.Who)
-	switch t.Trouble {
-	case Rejection:
+	if t.Trouble == Rejection {
 		finding = Finding{Code: "SMSP-0001", Reason: "refused"}
-	case LocalCopy:
+	}
+	if t.Trouble == LocalCopy {
 		finding.Code = "SMSP-0003"
 	}
 	res := result(req.Want, finding)

@@ -7,9 +7,9 @@
 // messages that are valid against the published schemas, and it misbehaves on request:
 //
 //	srv := smsptest.NewServer(t, pdstest.People(), smsptest.Fault{Do: "503", Times: 1})
-//	client := &smsp.Client{Endpoint: srv.URL}
+//	client := &smsp.Client{Endpoint: srv.URL, ODS: "X99"}
 //
-// A [Server] is an [net/http.Handler] too. Every response says in its X-Simulator header
+// A [Server] is a [net/http.Handler] too. Every response says in its X-Simulator header
 // that it does not come from Spine, and a GET of any path says so in words.
 //
 // The package does not import package testing: the program's simulate and demo commands

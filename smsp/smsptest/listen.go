@@ -80,7 +80,7 @@ func (s *Server) Start(ln net.Listener, config *tls.Config) error {
 	s.URL = fmt.Sprintf("%s://%s/smsp/pds", scheme, ln.Addr())
 	s.listening = &listening{
 		http: &http.Server{
-			Handler:           s,
+			Handler: s,
 			// No ReadTimeout: it would end a hang, as a client that has left.
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       5 * time.Minute,
