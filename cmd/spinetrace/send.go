@@ -116,7 +116,7 @@ func (s *sending) work(ctx context.Context, queue <-chan letter, tlsConfig *tls.
 	client := &mllp.Client{
 		Addr: s.addr, TLSConfig: tlsConfig, AnswerTimeout: s.timeout, MaxFrame: maxAnswer, Match: sameControlID,
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // every answer is in
 	for l := range queue {
 		if err := t.add(deliver(ctx, client, l)); err != nil {
 			return err

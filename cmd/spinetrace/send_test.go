@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -56,8 +56,12 @@ func (r *receiver) listen(t *testing.T, config *tls.Config) string {
 	done := make(chan error)
 	go func() { done <- srv.Serve(ln) }()
 	t.Cleanup(func() {
-		_ = srv.Shutdown(context.Background())
-		<-done
+		if err := srv.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, mllp.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	return ln.Addr().String()
 }
@@ -226,7 +230,7 @@ func FuzzSplitMessages(f *testing.F) {
 			total += len(p)
 		}
 		if total > len(content)+len(parts) {
-			t.Error(fmt.Sprintf("%d bytes of messages in a file of %d", total, len(content)))
+			t.Errorf("%d bytes of messages in a file of %d", total, len(content))
 		}
 	})
 }

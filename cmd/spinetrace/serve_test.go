@@ -122,7 +122,7 @@ func (r *running) waitReady(t *testing.T) {
 func (r *running) send(t *testing.T, msg string) ([]byte, error) {
 	t.Helper()
 	client := &mllp.Client{Addr: r.mllpPort.Addr().String()}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // the answer is in
 	return client.Send(context.Background(), []byte(msg))
 }
 
@@ -133,7 +133,11 @@ func (r *running) events(t *testing.T) []store.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	ctx := context.Background()
 	if err := db.Start(ctx); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,12 +91,10 @@ func runSimulator(ctx context.Context, w io.Writer, addr string, s *smsptest.Ser
 	if err := s.Start(ln, nil); err != nil {
 		return err
 	}
-	defer s.Close()
 	_, err = fmt.Fprintf(w, "%sSimulated mini services: %s\n%d invented patients; everything is forgotten at the end. Stop with Ctrl-C.\n",
 		banner, s.URL, people)
-	if err != nil {
-		return err
+	if err == nil {
+		<-ctx.Done()
 	}
-	<-ctx.Done()
-	return s.Close()
+	return errors.Join(err, s.Close())
 }
