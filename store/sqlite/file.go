@@ -35,19 +35,6 @@ func dataSource(path string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: name, RawQuery: query.Encode()}).String()
 }
 
-// openReaders opens the connections that only read.
-func openReaders(path string) *sql.DB {
-	db, err := sql.Open("sqlite", dataSource(path, "query_only(1)"))
-	if err != nil {
-		panic("sqlite: the driver is not linked: " + err.Error())
-	}
-	db.SetMaxOpenConns(readerConns)
-	db.SetMaxIdleConns(readerConns)
-	return db
-}
-
-const readerConns = 4
-
 // openFile opens the one connection that writes, and brings the schema up to date. With
 // create, a file that is not there is made.
 func openFile(ctx context.Context, path string, create bool) (*sql.DB, error) {

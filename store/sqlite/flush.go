@@ -201,7 +201,7 @@ func (s *Store) discard(w *writer) {
 func (s *Store) reopen(last store.Head) (*writer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout)
 	defer cancel()
-	w, err := openWriter(ctx, s.path, s.o, false)
+	w, r, err := openAll(ctx, s.path, s.o, false)
 	if err != nil {
 		return nil, err
 	}
@@ -210,14 +210,17 @@ func (s *Store) reopen(last store.Head) (*writer, error) {
 		err = s.rewound(w, last)
 	}
 	if err != nil {
-		return nil, errors.Join(err, w.shut())
+		return nil, errors.Join(err, r.shut(), w.shut())
 	}
 	s.mu.Lock()
 	old := s.readers
-	s.readers, s.down = openReaders(s.path), nil
+	s.readers, s.down = r, nil
 	s.mu.Unlock()
 	s.o.Log.Info("store available again")
-	return w, explain("close", old.Close())
+	if err := old.shut(); err != nil {
+		s.o.Log.Warn("store not closed cleanly", "err", err)
+	}
+	return w, nil
 }
 
 // rewound writes down that the file lost events: somebody put an older copy in its place.
@@ -245,7 +248,7 @@ func (s *Store) end(w *writer) {
 	s.readers = nil
 	s.down = errors.New("closing")
 	s.mu.Unlock()
-	err := explain("close", readers.Close())
+	err := readers.shut()
 	if w != nil {
 		err = errors.Join(err, w.shut())
 	}

@@ -15,8 +15,61 @@ import (
 // written back.
 const pageRows = 1000
 
-// reader returns the reading connections.
-func (s *Store) reader() (*sql.DB, error) {
+// readerConns is how many may read at the same time.
+const readerConns = 4
+
+// readers are the connections that only read, and their statements.
+type readers struct {
+	db                                          *sql.DB
+	answer, parts, heads, chain, exchange, find *sql.Stmt
+}
+
+const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
+
+func (r *readers) statements() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&r.answer: `select b.codec, b.data from reply r join body b
+			on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq where r.exchange = ?`,
+		&r.parts: `select b.codec, b.data from chain c join body b on b.chain = c.id
+			where c.name = ? and b.exchange = ? and b.seq = ?`,
+		&r.heads:    selectHeads + `order by c.name`,
+		&r.chain:    selectEvents + `where c.name = ? and e.seq >= ? order by e.seq limit ?`,
+		&r.exchange: selectEvents + `where e.exchange = ? order by e.at, c.name, e.seq`,
+		&r.find: `select x.id, x.at, x.application, x.facility, x.control_id, x.type, x.local_id,
+			x.nhs_sent, coalesce(r.outcome, 0), coalesce(r.nhs_found, ''), c.name, x.seq
+			from exchange x join chain c on c.id = x.chain left join reply r on r.exchange = x.id
+			where x.control_id = ? order by x.id desc limit ?`,
+	}
+}
+
+func openReaders(ctx context.Context, path string) (*readers, error) {
+	db, err := sql.Open("sqlite", dataSource(path, "query_only(1)"))
+	if err != nil {
+		return nil, explain("open", err)
+	}
+	db.SetMaxOpenConns(readerConns)
+	db.SetMaxIdleConns(readerConns)
+	r := &readers{db: db}
+	for stmt, query := range r.statements() {
+		if *stmt, err = db.PrepareContext(ctx, query); err != nil {
+			return nil, errors.Join(explain("open", err), r.shut())
+		}
+	}
+	return r, nil
+}
+
+func (r *readers) shut() error {
+	var errs []error
+	for stmt := range r.statements() {
+		if *stmt != nil {
+			errs = append(errs, (*stmt).Close())
+		}
+	}
+	return explain("close", errors.Join(append(errs, r.db.Close())...))
+}
+
+// reader returns the connections, if there are any.
+func (s *Store) reader() (*readers, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers == nil {
@@ -27,8 +80,11 @@ func (s *Store) reader() (*sql.DB, error) {
 
 // Answer implements [store.Journal].
 func (s *Store) Answer(ctx context.Context, exchange store.ID) ([]byte, bool, error) {
-	parts, ok, err := s.parts(ctx, `select b.codec, b.data from reply r join body b
-		on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq where r.exchange = ?`, exchange[:])
+	r, err := s.reader()
+	if err != nil {
+		return nil, false, err
+	}
+	parts, ok, err := s.unpack(r.answer.QueryRowContext(ctx, exchange[:]))
 	if !ok || err != nil {
 		return nil, false, err
 	}
@@ -38,25 +94,23 @@ func (s *Store) Answer(ctx context.Context, exchange store.ID) ([]byte, bool, er
 
 // Parts implements [store.Audit].
 func (s *Store) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, error) {
-	return s.parts(ctx, `select b.codec, b.data from chain c join body b
-		on b.chain = c.id where b.exchange = ? and b.seq = ? and c.name = ?`, e.Exchange[:], e.Seq, e.Chain)
-}
-
-// parts reads one stored value and takes it apart; ok is false if there is none.
-func (s *Store) parts(ctx context.Context, query string, args ...any) ([]store.Part, bool, error) {
-	db, err := s.reader()
+	r, err := s.reader()
 	if err != nil {
 		return nil, false, err
 	}
+	return s.unpack(r.parts.QueryRowContext(ctx, e.Chain, e.Exchange[:], e.Seq))
+}
+
+// unpack takes a stored value apart; ok is false if there is none.
+func (s *Store) unpack(row *sql.Row) (parts []store.Part, ok bool, err error) {
 	var b packed
-	err = db.QueryRowContext(ctx, query, args...).Scan(&b.codec, &b.data)
+	err = row.Scan(&b.codec, &b.data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
-	if err != nil {
-		return nil, false, explain("read a body", err)
+	if err == nil {
+		parts, err = s.packer.Unpack(b.codec, b.data)
 	}
-	parts, err := s.packer.Unpack(b.codec, b.data)
 	return parts, err == nil, explain("read a body", err)
 }
 
@@ -65,11 +119,11 @@ const selectHeads = `select c.id, c.name, e.seq, e.at, e.hash from chain c left 
 
 // Heads implements [store.Audit].
 func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
-	db, err := s.reader()
+	r, err := s.reader()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.QueryContext(ctx, selectHeads+`order by c.name`)
+	rows, err := r.heads.QueryContext(ctx)
 	if err != nil {
 		return nil, explain("read the heads", err)
 	}
@@ -97,12 +151,6 @@ func scanHead(row interface{ Scan(...any) error }) (id int64, head store.Head, e
 	return id, head, err
 }
 
-const (
-	selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
-	ofChain      = selectEvents + `where c.name = ? and e.seq >= ? order by e.seq limit ?`
-	ofExchange   = selectEvents + `where e.exchange = ? order by e.at, c.name, e.seq`
-)
-
 // Events implements [store.Audit]. A chain is read in pages, each of them its own statement.
 func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
 	if q.Exchange != (store.ID{}) {
@@ -122,6 +170,9 @@ func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event
 	}
 }
 
+func ofChain(r *readers) *sql.Stmt    { return r.chain }
+func ofExchange(r *readers) *sql.Stmt { return r.exchange }
+
 // deliver yields the events or the error, and says whether more are wanted.
 func deliver(yield func(store.Event, error) bool, events []store.Event, err error) bool {
 	if err != nil {
@@ -136,12 +187,12 @@ func deliver(yield func(store.Event, error) bool, events []store.Event, err erro
 	return true
 }
 
-func (s *Store) events(ctx context.Context, query string, args ...any) ([]store.Event, error) {
-	db, err := s.reader()
+func (s *Store) events(ctx context.Context, query func(*readers) *sql.Stmt, args ...any) ([]store.Event, error) {
+	r, err := s.reader()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.QueryContext(ctx, query, args...)
+	rows, err := query(r).QueryContext(ctx, args...)
 	if err != nil {
 		return nil, explain("read events", err)
 	}
@@ -163,14 +214,11 @@ func (s *Store) events(ctx context.Context, query string, args ...any) ([]store.
 
 // Find implements [store.Audit].
 func (s *Store) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
-	db, err := s.reader()
+	r, err := s.reader()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.QueryContext(ctx, `select x.id, x.at, x.application, x.facility, x.control_id, x.type, x.local_id,
-		x.nhs_sent, coalesce(r.outcome, 0), coalesce(r.nhs_found, ''), c.name, x.seq
-		from exchange x join chain c on c.id = x.chain left join reply r on r.exchange = x.id
-		where x.control_id = ? order by x.id desc limit ?`, store.Text(controlID), limit)
+	rows, err := r.find.QueryContext(ctx, store.Text(controlID), limit)
 	if err != nil {
 		return nil, explain("find", err)
 	}

@@ -150,13 +150,13 @@ func TestDiskFull(t *testing.T) {
 	must(t, err)
 	chain, err := s.takeChain(ctx)
 	must(t, err)
-	w, err := s.connect(ctx)
+	w, r, err := s.connect(ctx)
 	must(t, err)
 	// A limit of this connection alone stands for the disk; the next one finds room again.
 	if _, err := w.conn.ExecContext(ctx, "pragma max_page_count = 60"); err != nil {
 		t.Fatal(err)
 	}
-	s.serve(chain, w)
+	s.serve(chain, w, r)
 	s.running.Done()
 
 	kept := int64(0)
@@ -219,10 +219,10 @@ func TestOldClaimsArePurged(t *testing.T) {
 	s = start(t, path, store.Options{})
 	keep(t, s, 3)
 	eventually(t, func() bool {
-		db, err := s.reader()
+		r, err := s.reader()
 		must(t, err)
 		var claims int
-		must(t, db.QueryRow("select count(*) from seen").Scan(&claims))
+		must(t, r.db.QueryRow("select count(*) from seen").Scan(&claims))
 		return claims == 3
 	})
 	keep(t, s, 1)

@@ -23,7 +23,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -51,7 +50,7 @@ type Store struct {
 	cancel  context.CancelFunc // of the Start that waits
 	down    error              // why commits are not tried; nil when they are
 	alarm   error              // what an operator must know although they are
-	readers *sql.DB
+	readers *readers
 	chain   *flock.Flock
 }
 
@@ -92,19 +91,19 @@ func (s *Store) Start(ctx context.Context) error {
 	if err != nil {
 		return s.unusable(err)
 	}
-	w, err := s.connect(ctx)
+	w, r, err := s.connect(ctx)
 	if err != nil {
 		return s.unusable(errors.Join(err, chain.Unlock()))
 	}
-	s.serve(chain, w)
+	s.serve(chain, w, r)
 	return nil
 }
 
 // serve begins to take commits.
-func (s *Store) serve(chain *flock.Flock, w *writer) {
+func (s *Store) serve(chain *flock.Flock, w *writer, r *readers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.chain, s.readers, s.down = chain, openReaders(s.path), nil
+	s.chain, s.readers, s.down = chain, r, nil
 	s.running.Go(func() { s.run(w) })
 }
 
@@ -121,21 +120,33 @@ func (s *Store) begin(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// connect opens the writing connection. Faults that pass are waited out.
-func (s *Store) connect(ctx context.Context) (*writer, error) {
+// connect opens the file. Faults that pass are waited out.
+func (s *Store) connect(ctx context.Context) (*writer, *readers, error) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		w, err := openWriter(ctx, s.path, s.o, true)
+		w, r, err := openAll(ctx, s.path, s.o, true)
 		if err == nil || !passes(err) {
-			return w, err
+			return w, r, err
 		}
-		s.unusable(err)
-		s.o.Log.Warn("store unavailable", "err", err)
+		s.o.Log.Warn("store unavailable", "err", s.unusable(err))
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
+			return nil, nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
 		case <-time.After(wait):
 		}
 	}
+}
+
+// openAll opens the connection that writes and those that read.
+func openAll(ctx context.Context, path string, o store.Options, create bool) (*writer, *readers, error) {
+	w, err := openWriter(ctx, path, o, create)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := openReaders(ctx, path)
+	if err != nil {
+		return nil, nil, errors.Join(err, w.shut())
+	}
+	return w, r, nil
 }
 
 // unusable makes err the reason why no commit is tried.
