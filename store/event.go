@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -198,7 +199,7 @@ func (e Event) document() (document, error) {
 }
 
 func offset(err error) int64 {
-	if s, ok := err.(*json.SyntaxError); ok {
+	if s, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return s.Offset
 	}
 	return 0

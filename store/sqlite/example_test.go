@@ -19,13 +19,17 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary files
 	s, err := sqlite.Open(filepath.Join(dir, "spinetrace.db"), store.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			fmt.Println(err)
+		}
+	}()
 	ctx := context.Background()
 	if err := s.Start(ctx); err != nil {
 		fmt.Println(err)

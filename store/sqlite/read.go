@@ -51,7 +51,7 @@ func openReaders(ctx context.Context, path string) (*readers, error) {
 	db.SetMaxIdleConns(readerConns)
 	r := &readers{db: db}
 	for stmt, query := range r.statements() {
-		if *stmt, err = db.PrepareContext(ctx, query); err != nil {
+		if *stmt, err = db.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // shut closes it
 			return nil, errors.Join(explain("open", err), r.shut())
 		}
 	}
@@ -155,13 +155,17 @@ func scanHead(row interface{ Scan(...any) error }) (id int64, head store.Head, e
 func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
 	if q.Exchange != (store.ID{}) {
 		return func(yield func(store.Event, error) bool) {
-			events, err := s.events(ctx, ofExchange, q.Exchange[:])
+			events, err := s.page(func(r *readers) (*sql.Rows, error) {
+				return r.exchange.QueryContext(ctx, q.Exchange[:])
+			})
 			deliver(yield, events, err)
 		}
 	}
 	return func(yield func(store.Event, error) bool) {
 		for from := q.From; ; {
-			page, err := s.events(ctx, ofChain, q.Chain, from, pageRows)
+			page, err := s.page(func(r *readers) (*sql.Rows, error) {
+				return r.chain.QueryContext(ctx, q.Chain, from, pageRows)
+			})
 			if !deliver(yield, page, err) || len(page) < pageRows {
 				return
 			}
@@ -169,9 +173,6 @@ func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event
 		}
 	}
 }
-
-func ofChain(r *readers) *sql.Stmt    { return r.chain }
-func ofExchange(r *readers) *sql.Stmt { return r.exchange }
 
 // deliver yields the events or the error, and says whether more are wanted.
 func deliver(yield func(store.Event, error) bool, events []store.Event, err error) bool {
@@ -187,12 +188,13 @@ func deliver(yield func(store.Event, error) bool, events []store.Event, err erro
 	return true
 }
 
-func (s *Store) events(ctx context.Context, query func(*readers) *sql.Stmt, args ...any) ([]store.Event, error) {
+// page reads all events of one statement into memory.
+func (s *Store) page(query func(*readers) (*sql.Rows, error)) ([]store.Event, error) {
 	r, err := s.reader()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := query(r).QueryContext(ctx, args...)
+	rows, err := query(r)
 	if err != nil {
 		return nil, explain("read events", err)
 	}

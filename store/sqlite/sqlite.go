@@ -87,13 +87,21 @@ func (s *Store) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.running.Done()
+	if err := s.start(ctx); err != nil {
+		s.unusable(err)
+		return err
+	}
+	return nil
+}
+
+func (s *Store) start(ctx context.Context) error {
 	chain, err := s.takeChain(ctx)
 	if err != nil {
-		return s.unusable(err)
+		return err
 	}
 	w, r, err := s.connect(ctx)
 	if err != nil {
-		return s.unusable(errors.Join(err, chain.Unlock()))
+		return errors.Join(err, chain.Unlock())
 	}
 	s.serve(chain, w, r)
 	return nil
@@ -127,7 +135,8 @@ func (s *Store) connect(ctx context.Context) (*writer, *readers, error) {
 		if err == nil || !passes(err) {
 			return w, r, err
 		}
-		s.o.Log.Warn("store unavailable", "err", s.unusable(err))
+		s.unusable(err)
+		s.o.Log.Warn("store unavailable", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
@@ -150,11 +159,10 @@ func openAll(ctx context.Context, path string, o store.Options, create bool) (*w
 }
 
 // unusable makes err the reason why no commit is tried.
-func (s *Store) unusable(err error) error {
+func (s *Store) unusable(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = err
-	return err
 }
 
 // Ready implements [store.Store].

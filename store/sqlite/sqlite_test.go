@@ -41,7 +41,7 @@ func open(tb testing.TB, path string, o store.Options) *Store {
 	if err != nil {
 		tb.Fatalf("Open() error = %v", err)
 	}
-	tb.Cleanup(func() { s.Close() })
+	tb.Cleanup(func() { must(tb, s.Close()) })
 	return s
 }
 

@@ -49,7 +49,7 @@ func (w *writer) setUp(ctx context.Context, chain string) (err error) {
 		return err
 	}
 	for stmt, query := range w.statements() {
-		if *stmt, err = w.conn.PrepareContext(ctx, query); err != nil {
+		if *stmt, err = w.conn.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // shut closes it
 			return err
 		}
 	}

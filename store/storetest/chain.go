@@ -46,8 +46,7 @@ func testSideBySide(t *testing.T, db Database) {
 
 func testInUse(t *testing.T, db Database) {
 	one := start(t, db, store.Options{})
-	two := db.Open(t, store.Options{ChainWait: 50 * time.Millisecond})
-	defer two.Close()
+	two := open(t, db, store.Options{ChainWait: 50 * time.Millisecond})
 	if err := two.Start(deadline(t)); !errors.Is(err, store.ErrChainInUse) {
 		t.Errorf("Start() error = %v, want ErrChainInUse", err)
 	}
@@ -61,8 +60,7 @@ func testInUse(t *testing.T, db Database) {
 func testTakeOver(t *testing.T, db Database) {
 	one := start(t, db, store.Options{})
 	commit(t, one, exchanged("PAS1"))
-	two := db.Open(t, store.Options{ChainWait: patience})
-	defer two.Close()
+	two := open(t, db, store.Options{ChainWait: patience})
 	started := make(chan error, 1)
 	go func() { started <- two.Start(deadline(t)) }()
 	stop(t, one)
@@ -75,8 +73,7 @@ func testTakeOver(t *testing.T, db Database) {
 
 func testWaitEnds(t *testing.T, db Database) {
 	start(t, db, store.Options{})
-	two := db.Open(t, store.Options{ChainWait: patience})
-	defer two.Close()
+	two := open(t, db, store.Options{ChainWait: patience})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := two.Start(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -241,15 +241,16 @@ func testCallerGone(t *testing.T, db Database) {
 	together(16, func(i int) {
 		ctx, cancel := context.WithCancel(context.Background())
 		go cancel()
-		s.Commit(ctx, exchanged(fmt.Sprint("PAS", i)))
+		if _, err := s.Commit(ctx, exchanged(fmt.Sprint("PAS", i))); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("Commit() error = %v, want none or ErrUnavailable", err)
+		}
 	})
 	commit(t, s, exchanged("PAS with a caller"))
 	verify(t, s, "main")
 }
 
 func testUnavailable(t *testing.T, db Database) {
-	s := db.Open(t, store.Options{})
-	defer s.Close()
+	s := open(t, db, store.Options{})
 	check := func(when string) {
 		t.Helper()
 		if _, err := s.Commit(deadline(t), exchanged("PAS1")); !errors.Is(err, store.ErrUnavailable) {
@@ -271,7 +272,7 @@ func testUnavailable(t *testing.T, db Database) {
 }
 
 func testCloseFinishes(t *testing.T, db Database) {
-	s := db.Open(t, store.Options{})
+	s := open(t, db, store.Options{})
 	if err := s.Start(deadline(t)); err != nil {
 		t.Fatalf("Start() error = %v", err)
 	}

@@ -79,7 +79,7 @@ func model(t *testing.T, b Backend) {
 		if err := s.Start(deadline(t)); err != nil {
 			rt.Fatalf("Start() error = %v", err)
 		}
-		defer func() { s.Close() }()
+		defer func() { stop(t, s) }()
 		m := &journal{
 			claims: map[store.ClaimKey]store.ID{}, keys: map[store.ID]store.ClaimKey{}, answers: map[store.ID]string{},
 		}

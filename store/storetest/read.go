@@ -129,7 +129,10 @@ func testReaderStops(t *testing.T, db Database) {
 		commit(t, s, warned("test"))
 	}
 	for range 20 { // more than any pool has connections
-		for range s.Events(deadline(t), store.Query{Chain: "main"}) {
+		for _, err := range s.Events(deadline(t), store.Query{Chain: "main"}) {
+			if err != nil {
+				t.Fatalf("Events() error = %v", err)
+			}
 			break
 		}
 	}

@@ -57,11 +57,18 @@ func deadline(tb testing.TB) context.Context {
 	return ctx
 }
 
-// start opens a store, starts it, and closes it when the test ends.
-func start(tb testing.TB, db Database, o store.Options) store.Store {
+// open opens a store and closes it when the test ends.
+func open(tb testing.TB, db Database, o store.Options) store.Store {
 	tb.Helper()
 	s := db.Open(tb, o)
-	tb.Cleanup(func() { s.Close() })
+	tb.Cleanup(func() { stop(tb, s) })
+	return s
+}
+
+// start opens a store and starts it.
+func start(tb testing.TB, db Database, o store.Options) store.Store {
+	tb.Helper()
+	s := open(tb, db, o)
 	if err := s.Start(deadline(tb)); err != nil {
 		tb.Fatalf("Start() error = %v", err)
 	}
@@ -71,7 +78,7 @@ func start(tb testing.TB, db Database, o store.Options) store.Store {
 func stop(tb testing.TB, s store.Store) {
 	tb.Helper()
 	if err := s.Close(); err != nil {
-		tb.Fatalf("Close() error = %v", err)
+		tb.Errorf("Close() error = %v", err)
 	}
 }
 
