@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -16,6 +17,9 @@ import (
 
 // backend is one kind of national service.
 type backend struct {
+	// check reports what is wrong with its settings.
+	check func(cfg *config, f *faults)
+	// open makes its client. Nothing is asked yet.
 	open func(cfg *config) (pds.Tracer, error)
 	// reach connects without asking anything, and says in a few words what it found.
 	reach func(ctx context.Context, cfg *config) (string, error)
@@ -23,7 +27,7 @@ type backend struct {
 
 // backends are the kinds by the name that BACKEND gives them.
 var backends = map[string]backend{
-	"smsp": {openSMSP, reachSMSP},
+	"smsp": {(*config).checkSMSP, openSMSP, reachSMSP},
 }
 
 func openSMSP(cfg *config) (pds.Tracer, error) {
@@ -105,8 +109,27 @@ func reachSMSP(ctx context.Context, cfg *config) (string, error) {
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return "", fmt.Errorf("%s reached, but TLS: %w", what, err)
 	}
+	if err := refused(tc); err != nil {
+		return "", fmt.Errorf("%s reached, but it refuses our certificate: %w", what, err)
+	}
 	leaf := tc.ConnectionState().PeerCertificates[0]
 	return fmt.Sprintf("%s reached by TLS, its certificate is valid until %s", what, leaf.NotAfter.Format(time.DateOnly)), nil
+}
+
+// refused returns what the peer says against our certificate. In TLS 1.3 that comes behind a
+// handshake that looked good, and silence is consent.
+func refused(tc *tls.Conn) error {
+	if err := tc.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	_, err := tc.Read(make([]byte, 1))
+	if alert := tls.AlertError(0); errors.As(err, &alert) {
+		return err
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
+		return err
+	}
+	return nil
 }
 
 // hostPort returns where to connect for a URL.

@@ -80,7 +80,7 @@ type config struct {
 
 	DrainTimeout time.Duration `envconfig:"SPINETRACE_DRAIN_TIMEOUT" default:"10s" min:"0s" max:"10m" desc:"from the stop signal to the end of exchanges in hand"`
 	AdminAddr    string        `envconfig:"SPINETRACE_ADMIN_ADDR" default:"127.0.0.1:8575" desc:"address of /-/healthy, /-/ready and /metrics"`
-	LogLevel     slog.Level    `envconfig:"SPINETRACE_LOG_LEVEL" default:"INFO" desc:"debug, info, warn or error"`
+	LogLevel     slog.Level    `envconfig:"SPINETRACE_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 }
 
 // validate reports what no type and no tag can: settings that do not fit together. What only
@@ -184,13 +184,13 @@ func (c *config) checkMessages(f *faults) {
 }
 
 func (c *config) checkBackend(f *faults) {
-	switch c.Backend {
-	case "smsp":
-		c.checkSMSP(f)
-	case "pds":
+	b, ok := backends[c.Backend]
+	switch {
+	case ok:
+		b.check(c, f)
+	case c.Backend == "pds":
 		f.add("BACKEND", "this release cannot ask PDS FHIR; write smsp")
-	case "":
-	default:
+	case c.Backend != "":
 		f.add("BACKEND", "is not a back end of this release; write smsp")
 	}
 }

@@ -72,6 +72,12 @@ type service struct {
 	stopping            atomic.Bool
 }
 
+// The handler fits the server without either package knowing the other.
+var (
+	_ mllp.Handler      = (*exchange.Handler)(nil)
+	_ mllp.FaultHandler = (*exchange.Handler)(nil)
+)
+
 // newService puts the service together and opens its ports. Nothing is served before run.
 func newService(cfg config, log *slog.Logger) (*service, error) {
 	s := &service{cfg: cfg, log: log, starting: make(chan struct{})}
