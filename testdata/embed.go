@@ -1,8 +1,9 @@
 // Package testdata holds the invented people that the simulators, the demo and the tests
-// share. Nobody in it exists: see README.md.
+// share, and the messages that the demo sends about them. Nobody in it exists: see
+// README.md.
 package testdata
 
-import _ "embed" // for the files below
+import "embed"
 
 // People is people.csv: the columns of the published SMSP open test data and
 // SUPERSEDED_BY, one invented person a row, NHS numbers of the 999 range only. Package
@@ -10,3 +11,10 @@ import _ "embed" // for the files below
 //
 //go:embed people.csv
 var People []byte
+
+// Messages holds hl7/*.hl7: HL7 v2 messages about the People as a sender's system would
+// write them, without MLLP's frame, segments ended by CR. Their names sort in the order in
+// which the demo sends them.
+//
+//go:embed hl7/*.hl7
+var Messages embed.FS
