@@ -53,11 +53,14 @@ type command struct {
 }
 
 var commands = map[string]command{
+	"audit":        {audit, "show and verify what the journal holds"},
 	"check-config": {checkConfig, "print every fault in the settings at once"},
+	"demo":         {demo, "run the service against a simulator and send it sample messages"},
 	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
 	"send":         {send, "send HL7 files over MLLP and print the answers"},
 	"serve":        {serve, "run the service until it is told to stop"},
 	"simulate":     {simulate, "run a simulator of the mini services; it is not Spine"},
+	"trace":        {trace, "ask the configured back end about one patient"},
 	"version":      {printVersion, "print version, commit and Go version"},
 }
 

@@ -19,6 +19,9 @@ import (
 // driver is one kind of store.
 type driver struct {
 	open func(dsn string, o store.Options) (store.Store, error)
+	// exists says why there is no store to read, for a kind that would make one; nil: opening
+	// it says so.
+	exists func(dsn string) error
 	// migrate brings the schema up to date and returns the names of the steps it took.
 	migrate func(ctx context.Context, cfg *config) (applied []string, err error)
 	// status returns the steps of the schema. It changes nothing.
@@ -62,11 +65,17 @@ func postgresStatus(ctx context.Context, cfg *config) ([]step, error) {
 
 var sqliteDriver = driver{
 	open:    func(dsn string, o store.Options) (store.Store, error) { return sqlite.Open(sqlitePath(dsn), o) },
+	exists:  sqliteExists,
 	migrate: sqliteMigrate,
 	status:  sqliteStatus,
 }
 
 func sqlitePath(dsn string) string { return strings.TrimPrefix(dsn, "sqlite:") }
+
+func sqliteExists(dsn string) error {
+	_, err := os.Stat(sqlitePath(dsn))
+	return err
+}
 
 // sqliteMigrate starts the store, which makes the file and brings it up to date, on the
 // chain of the commands: a service may be writing its own.

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os/user"
+	"slices"
+	"strings"
+	"time"
+
+	"spinetrace/store"
+)
+
+// audits are the actions of `audit`.
+var audits = map[string]func(ctx context.Context, c console, args []string) error{
+	"head":   auditHead,
+	"show":   auditShow,
+	"verify": auditVerify,
+}
+
+// audit reads the journal.
+func audit(ctx context.Context, c console, args []string) error {
+	name, rest := cutAction(args)
+	if action, ok := audits[name]; ok {
+		return action(ctx, c, rest)
+	}
+	fs := newFlags("audit", "audit show | verify | head [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got. Each has flags of its own; audit ACTION -h shows them.")
+	known := strings.Join(slices.Sorted(maps.Keys(audits)), ", ")
+	if name != "" {
+		return usageError(fmt.Sprintf("%q is unknown; there are %s", name, known))
+	}
+	if err := parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	return usageError("say one of " + known)
+}
+
+// cliChain is the chain that the commands write: the service holds its own.
+func cliChain(cfg *config) string { return cfg.Chain + ".cli" }
+
+// startStore opens the store for one command and waits for the commands' chain. The caller
+// closes it.
+func startStore(ctx context.Context, cfg *config, c console) (store.Store, error) {
+	log := newLogger(c.Err, max(cfg.LogLevel, slog.LevelWarn))
+	db, err := openStore(cfg, cliChain(cfg), log)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Start(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// openAudit opens the store of the settings for reading. It must be there: nobody means to
+// read a journal that does not exist yet.
+func openAudit(ctx context.Context, c console) (store.Store, error) {
+	cfg, found := readConfig()
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	if exists := cfg.driver().exists; exists != nil {
+		if err := exists(cfg.Store.Reveal()); err != nil {
+			return nil, fmt.Errorf("%sSTORE: %w; name the store that serve writes", prefix, err)
+		}
+	}
+	return startStore(ctx, &cfg, c)
+}
+
+// reading runs read over the store of the settings.
+func reading(ctx context.Context, c console, read func(store.Store) error) error {
+	db, err := openAudit(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(read(db), db.Close())
+}
+
+// look records that somebody is about to be shown rows of the journal. Nothing is shown
+// unless it returns nil.
+func look(ctx context.Context, j store.Journal, who string, filters map[string]string, rows int) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := j.Commit(ctx, store.Commit{Entries: []store.Entry{{
+		Kind: store.Looked, Facts: store.Facts{User: who, Filters: filters, Rows: rows},
+	}}})
+	if err != nil {
+		return fmt.Errorf("the look was not recorded, so nothing is shown: %w", err)
+	}
+	return nil
+}
+
+// encodeJSON writes v on a line of its own.
+func encodeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // HL7 and XML are full of & and <
+	return e.Encode(v)
+}
+
+// osUser is who runs this process, in the words of the operating system.
+func osUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return "unknown"
+	}
+	return u.Username
+}

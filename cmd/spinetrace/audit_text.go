@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// How the audit is written for people.
+const (
+	timeText = "2006-01-02 15:04:05.000000Z" // always UTC
+	maxWidth = 98                            // columns of a line
+)
+
+// bodies are the names of an event's bodies, and the marks that stand before their lines.
+var bodies = map[store.PartKind]struct{ name, mark string }{
+	store.Frame:    {"message in", "  > "},
+	store.Reply:    {"message out", "  < "},
+	store.Request:  {"question", "  ? "},
+	store.Response: {"answer", "  ! "},
+}
+
+// headline says in two lines what the story is of and how it ended.
+func headline(story []store.Event) string {
+	first := story[0]
+	facts, err := first.Facts()
+	if err != nil {
+		return place{first.Chain, first.Seq}.String() + ", whose document cannot be read"
+	}
+	if first.Exchange == (store.ID{}) {
+		return "Event of the service itself at " + place{first.Chain, first.Seq}.String()
+	}
+	outcome := "unfinished"
+	for _, e := range story {
+		if f, err := e.Facts(); err == nil && f.Outcome != "" {
+			outcome = f.Outcome
+		}
+	}
+	what := printable(facts.Type)
+	if facts.ControlID != "" {
+		what += " " + printable(facts.ControlID)
+	}
+	if facts.Application != "" {
+		what += " from " + printable(facts.Application)
+	}
+	return fmt.Sprintf("%s: %s\nExchange %s", what, outcome, first.Exchange)
+}
+
+// tellEvent writes one event: where, when and what, the facts, the bodies.
+func (s showing) tellEvent(page *bytes.Buffer, e store.Event, parts []store.Part, kept bool) {
+	fmt.Fprintf(page, "\n%s  %s  %s\n", place{e.Chain, e.Seq}, e.At.Format(timeText), strings.ToUpper(e.Kind.String()))
+	facts, err := e.Facts()
+	if err != nil {
+		fmt.Fprintf(page, "  the document cannot be read; audit verify says where the chain breaks\n")
+		return
+	}
+	writeRows(page, factRows(facts))
+	digests, _ := e.Digests() // the document was read just above
+	for _, d := range digests {
+		s.tellBody(page, d, parts, kept)
+	}
+}
+
+// tellBody writes one body of an event, or why it is not shown.
+func (s showing) tellBody(page *bytes.Buffer, d store.Digest, parts []store.Part, kept bool) {
+	name, size := d.Kind, fmt.Sprintf("%d bytes", d.Size)
+	for kind, body := range bodies {
+		if kind.String() == d.Kind {
+			name = body.name
+		}
+	}
+	i := slices.IndexFunc(parts, func(p store.Part) bool { return p.Kind.String() == d.Kind })
+	switch {
+	case !kept:
+		size += ", not kept any more"
+	case i < 0:
+		size += ", damaged; see audit verify --bodies"
+	case !s.shows(parts[i].Kind):
+		size += "; --bodies shows it"
+	}
+	fmt.Fprintf(page, "  %-17s %s\n", name, size)
+	if kept && i >= 0 && s.shows(parts[i].Kind) {
+		writeBody(page, bodies[parts[i].Kind].mark, parts[i].Data)
+	}
+}
+
+// writeBody writes a message or an envelope, each line behind a mark, long ones folded.
+func writeBody(w io.Writer, mark string, body []byte) {
+	var text bytes.Buffer
+	_ = hl7v2.Format(&text, indentXML(body)) // a buffer takes everything
+	for line := range strings.Lines(text.String()) {
+		for i, piece := range fold(strings.TrimRight(line, "\n"), maxWidth-len(mark)-4) {
+			if i > 0 {
+				piece = "    " + piece
+			}
+			fmt.Fprintf(w, "%s%s\n", mark, piece)
+		}
+	}
+}
+
+// maxIndent is the deepest element that is indented further than its parent.
+const maxIndent = 20
+
+// indentXML puts the elements of an envelope that was written without line ends on lines of
+// their own. It only helps the eye: it does not parse, and leaves what is no XML alone.
+func indentXML(body []byte) []byte {
+	if !bytes.HasPrefix(body, []byte("<")) {
+		return body
+	}
+	var out bytes.Buffer
+	depth := 0
+	for tag := range bytes.SplitSeq(bytes.ReplaceAll(body, []byte("><"), []byte(">\x00<")), []byte{0}) {
+		closes := bytes.HasPrefix(tag, []byte("</"))
+		if closes {
+			depth--
+		}
+		fmt.Fprintf(&out, "%*s%s\n", 2*min(max(depth, 0), maxIndent), "", tag)
+		alone := bytes.HasPrefix(tag, []byte("<?")) || bytes.HasPrefix(tag, []byte("<!")) ||
+			bytes.HasSuffix(tag, []byte("/>")) || bytes.Contains(tag, []byte("</"))
+		if !alone {
+			depth++
+		}
+	}
+	return out.Bytes()
+}
+
+// fold cuts a line into pieces of at most width characters: after a field if it can, else
+// after a repetition or a word.
+func fold(line string, width int) []string {
+	var pieces []string
+	for utf8.RuneCountInString(line) > width {
+		head := string([]rune(line)[:width])
+		for _, after := range []string{"|", "~", ">", " "} {
+			if at := strings.LastIndex(head, after); at >= len(head)/2 {
+				head = head[:at+1]
+				break
+			}
+		}
+		pieces = append(pieces, head)
+		line = line[len(head):]
+	}
+	return append(pieces, line)
+}
+
+// factRow is one thing known, and its name.
+type factRow struct{ name, value string }
+
+// writeRows writes the rows that have a value.
+func writeRows(w io.Writer, rows []factRow) {
+	for _, row := range rows {
+		if row.value != "" {
+			fmt.Fprintf(w, "  %-17s %s\n", row.name, printable(row.value))
+		}
+	}
+}
+
+// printable replaces what a terminal would obey. Facts hold what senders wrote.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// factRows puts facts into the order and the words in which people read them.
+func factRows(f store.Facts) []factRow {
+	return []factRow{
+		{"who", f.User},
+		{"looked for", pairs(f.Filters)},
+		{"rows shown", number(int64(f.Rows))},
+		{"peer", f.Peer},
+		{"TLS subject", f.Subject},
+		{"application", f.Application},
+		{"facility", f.Facility},
+		{"control id", f.ControlID},
+		{"type", f.Type},
+		{"local id", f.LocalID},
+		{"NHS number sent", spaced(f.NHSSent)},
+		{"attempt", number(int64(f.Attempt))},
+		{"back end", f.Backend},
+		{"operation", f.Operation},
+		{"endpoint", f.Endpoint},
+		{"message id", f.MessageID},
+		{"tracking id", f.TrackingID},
+		{"payload id", f.PayloadID},
+		{"answer's id", f.AnswerID},
+		{"HTTP status", number(int64(f.Status))},
+		{"code", f.Code},
+		{"took", took(f.TookMicros)},
+		{"acknowledged", f.Ack},
+		{"outcome", f.Outcome},
+		{"NHS number found", spaced(f.NHSFound)},
+		{"NHS number status", f.Decision},
+		{"reason", f.Reason},
+		{"software", f.Version},
+		{"configuration", f.Config},
+		{"host", f.Host},
+		{"from", number(f.From)},
+		{"to", number(f.To)},
+		{"heads", pairs(f.Heads)},
+	}
+}
+
+// number writes n, "" for 0.
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func took(micros int64) string {
+	if micros == 0 {
+		return ""
+	}
+	return (time.Duration(micros) * time.Microsecond).String()
+}
+
+// spaced writes an NHS number as people read it; what is none stays as it is.
+func spaced(digits string) string {
+	n, err := pds.ParseNHSNumber(digits)
+	if err != nil {
+		return digits
+	}
+	return n.Spaced()
+}
+
+func pairs(m map[string]string) string {
+	var list []string
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, key+" "+m[key])
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"spinetrace/store"
+)
+
+// verifying is what `audit verify` was asked for.
+type verifying struct {
+	chain  string // "": all of them
+	bodies bool
+	json   bool
+}
+
+// auditVerify walks the chains and says whether they hold.
+func auditVerify(ctx context.Context, c console, args []string) error {
+	var v verifying
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. Keep what it prints outside the database: a journal\nthat is shorter one day than it was before has lost its end.")
+	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only")
+	fs.BoolVar(&v.bodies, "bodies", false, "compare every body with its digest, too")
+	fs.BoolVar(&v.json, "json", false, "print one JSON object for every chain")
+	if err := parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	return reading(ctx, c, func(db store.Store) error { return v.run(ctx, c.Out, db) })
+}
+
+// walked is the result of one chain.
+type walked struct {
+	Chain  string     `json:"chain"`
+	Events int64      `json:"events"`
+	Bodies *int64     `json:"bodies,omitempty"` // nil: not looked at
+	Seq    int64      `json:"seq"`
+	At     *time.Time `json:"at,omitempty"`
+	Hash   string     `json:"hash"`
+	Break  *broken    `json:"break,omitempty"`
+}
+
+type broken struct {
+	Seq  int64  `json:"seq"`
+	What string `json:"what"`
+}
+
+// run walks the chains and prints a line for each as it ends.
+func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
+	heads, err := v.heads(ctx, db)
+	if err != nil {
+		return err
+	}
+	breaks := 0
+	for _, head := range heads {
+		result, err := v.walk(ctx, db, head)
+		if err != nil {
+			return err
+		}
+		if result.Break != nil {
+			breaks++
+		}
+		if err := v.print(w, result); err != nil {
+			return err
+		}
+	}
+	if breaks > 0 {
+		return fmt.Errorf("%s broken", count(breaks, "chain is", "chains are"))
+	}
+	if v.json {
+		return nil
+	}
+	_, err = fmt.Fprintf(w, "%s verified, nothing is missing or changed\n", count(len(heads), "chain", "chains"))
+	return err
+}
+
+// heads returns the chains to walk.
+func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, error) {
+	heads, err := db.Heads(ctx)
+	if err != nil || v.chain == "" {
+		return heads, err
+	}
+	heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != v.chain })
+	if len(heads) == 0 {
+		return nil, errors.New("the journal has no chain of that name")
+	}
+	return heads, nil
+}
+
+// walk walks one chain. It must get at least as far as its head was when it began.
+func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (walked, error) {
+	seen, err := store.Verify(ctx, db, head.Chain, v.bodies, nil)
+	r := walked{Chain: head.Chain, Events: seen.Events, Seq: seen.Head.Seq, Hash: seen.Head.Hash.String()}
+	if v.bodies {
+		r.Bodies = &seen.Bodies
+	}
+	if seen.Events > 0 {
+		r.At = &seen.Head.At
+	}
+	var b *store.Break
+	switch {
+	case errors.As(err, &b):
+		r.Break = &broken{b.Seq, b.What}
+	case err != nil:
+		return r, err
+	case seen.Head.Seq < head.Seq:
+		r.Break = &broken{seen.Head.Seq + 1, fmt.Sprintf("missing, although the head was %d", head.Seq)}
+	}
+	return r, nil
+}
+
+func (v verifying) print(w io.Writer, r walked) error {
+	if v.json {
+		return encodeJSON(w, r)
+	}
+	line := fmt.Sprintf("%-10s %6d events", r.Chain, r.Events)
+	if r.Bodies != nil {
+		line += fmt.Sprintf(", %6d bodies", *r.Bodies)
+	}
+	switch {
+	case r.Break != nil:
+		line += fmt.Sprintf(", BROKEN at %s: %s", place{r.Chain, r.Break.Seq}, r.Break.What)
+	case r.Events > 0:
+		line += fmt.Sprintf(", up to %s\n%11s%s", place{r.Chain, r.Seq}, "", r.Hash)
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+// count writes "1 chain" or "2 chains".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// auditHead prints how far the chains have got.
+func auditHead(ctx context.Context, c console, args []string) error {
+	fs := newFlags("audit head", "audit head [flags]\n\nPrints the newest event's place, time and hash of every chain. Kept outside the database,\nthey prove later that nothing before them was changed.")
+	asJSON := fs.Bool("json", false, "print one JSON object for every chain")
+	if err := parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	return reading(ctx, c, func(db store.Store) error { return printHeads(ctx, c.Out, db, *asJSON) })
+}
+
+func printHeads(ctx context.Context, w io.Writer, db store.Audit, asJSON bool) error {
+	heads, err := db.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		switch {
+		case h.Seq == 0:
+			continue // it has no newest event
+		case asJSON:
+			err = encodeJSON(w, map[string]any{"chain": h.Chain, "seq": h.Seq, "hash": h.Hash.String(), "at": h.At})
+		default:
+			_, err = fmt.Fprintf(w, "%s  %s  %s\n", place{h.Chain, h.Seq}, h.At.Format(timeText), h.Hash)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

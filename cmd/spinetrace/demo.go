@@ -1,0 +1,415 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"spinetrace/hl7v2"
+	"spinetrace/mllp"
+	"spinetrace/smsp/smsptest"
+	"spinetrace/store"
+	"spinetrace/testdata"
+)
+
+// sample is one of testdata.Messages: what it is, what must come back, and what that means.
+type sample struct {
+	file   string // in testdata.Messages
+	title  string
+	want   []field // of the answer
+	unseen bool    // the back end must not be asked
+	told   string  // what happened
+}
+
+// field is a place in an answer and what is there. A field without repetition is meant
+// with all of them.
+type field struct{ path, value string }
+
+// The files are in the order in which they are sent. The last is the first, sent again.
+var samples = []sample{
+	{"01-a28-traced.hl7", "ADT^A28, a new patient without an NHS number", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "Traced"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
+	}, false, "one patient found; PID-3 brings the number back, with NSTS01"},
+	{"02-a31-verified.hl7", "ADT^A31, an update; the NHS number is not verified yet (NSTS03)", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "Verified"}, {"PID-3", "D100002^^^DEMO^MR~9990000026^^^NHS^NH"}, {"PID-32", "NSTS01"},
+	}, false, "the number is this patient's, so NSTS01"},
+	{"03-a28-no-match.hl7", "ADT^A28, a new patient whom nobody knows", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "No match"}, {"PID-3", "D100003^^^DEMO^MR"}, {"PID-32", "NSTS04"},
+	}, false, "nobody found; that is an answer and no error: AA, NSTS04"},
+	{"04-a31-superseded.hl7", "ADT^A31, an update; the NHS number, written 3-3-4, was replaced by another", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "NHS number superseded; tell the patient"},
+		{"PID-3", "D100004^^^DEMO^MR~9994104616^^^NHS^NH"}, {"PID-32", "NSTS01"},
+	}, false, "superseded; PID-3 has the new number in place of the old one"},
+	{"05-a28-twins.hl7", "ADT^A28, a new patient: one of two twins, given name not known", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "Multiple matches"}, {"PID-3", "D100005^^^DEMO^MR"}, {"PID-32", "NSTS04"},
+	}, false, "more than one fits; nobody guesses, so there is no number"},
+	{"06-a31-invalidated.hl7", "ADT^A31, an update; the NHS number was withdrawn", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "NHS number invalidated"},
+		{"PID-3", "D100006^^^DEMO^MR~9990600635^^^NHS^NH"}, {"PID-32", "NSTS05"},
+	}, false, "withdrawn without a successor; PID-3 stays as it came, NSTS05"},
+	{"07-a03-not-used.hl7", "ADT^A03, a discharge", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "Event not used"}, {"PID-3", ""},
+	}, true, "stored and acknowledged; A03 is no reason to trace"},
+	{"08-a28-settled.hl7", "ADT^A28, a patient whose NHS number is verified already (NSTS01)", []field{
+		{"MSA-1", "AA"}, {"MSA-3", "Not traced: status"}, {"PID-3", ""},
+	}, true, "stored and acknowledged; there is nothing left to find out"},
+	{"09-a19-found.hl7", "QRY^A19, a query by NHS number and birth date", []field{
+		{"MSA-1", "AA"}, {"QAK-1", "Q0009"}, {"QAK-2", "OK"}, {"PID-3", "9990000034^^^NHS^NH"}, {"PID-7", "19880229"}, {"PID-32", "NSTS01"},
+	}, false, "the patient's details come back in the answer"},
+	{"10-q22-found.hl7", "QBP^Q22, a query by name, birth date, sex and postcode", []field{
+		{"MSA-1", "AA"}, {"QAK-1", "TAG0010"}, {"QAK-2", "OK"}, {"PID-3", "9990500002^^^NHS^NH"}, {"PID-32", "NSTS01"},
+	}, false, "one patient found; the details and the number come back"},
+	{"11-q22-not-understood.hl7", "QBP^Q22, a query with a parameter that no standard has", []field{
+		{"MSA-1", "AE"}, {"QAK-2", "AE"}, {"ERR-2", "QPD^1^3^2"}, {"ERR-3.1", "102"}, {"PID-3", ""},
+	}, true, "refused; ERR says where: the second parameter of QPD-3"},
+	{"12-a28-resent.hl7", "ADT^A28, the first message again from a sender that missed the answer", []field{
+		{"MSA-1", "AA"}, {"MSA-2", "DEMO0001"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
+	}, true, "the stored answer, byte for byte"},
+}
+
+// shownInAudit is the control id of the sample whose audit trail the demo prints.
+const shownInAudit = "DEMO0004"
+
+// demo shows the whole product on this machine alone.
+func demo(ctx context.Context, c console, args []string) error {
+	var dir string
+	d := demonstration{w: c.Out}
+	fs := newFlags("demo", "demo [flags]\n\nRuns the service with an SQLite store and a simulator of the mini services on this\nmachine, sends sample messages to it and shows what happens. The settings in the\nenvironment are not looked at.")
+	fs.BoolVar(&d.once, "once", false, "end after the samples; the exit code is 1 if an answer is not the expected one")
+	fs.StringVar(&dir, "dir", "", "`folder` for the store and the log; default a new temporary one")
+	if err := parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	if err := d.prepare(dir); err != nil {
+		return err
+	}
+	err := errors.Join(d.run(ctx), d.close())
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return errors.New("interrupted before all samples were sent")
+	}
+	return err
+}
+
+// demonstration is the service, the simulator and what they were found to do.
+type demonstration struct {
+	w       io.Writer
+	once    bool
+	cfg     config
+	dir     string
+	log     *os.File
+	sim     *smsptest.Server
+	service *service
+
+	messages [][]byte // the samples
+	answers  [][]byte // to the samples so far
+	wrong    int      // answers that are not the expected ones
+}
+
+// prepare makes everything that run needs. Nothing is served yet.
+func (d *demonstration) prepare(dir string) (err error) {
+	if d.dir, err = demoFolder(dir); err != nil {
+		return err
+	}
+	d.log, err = os.OpenFile(filepath.Join(d.dir, "spinetrace.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, step := range []func() error{d.unpack, d.simulate, d.assemble} {
+		if err := step(); err != nil {
+			return errors.Join(err, d.close())
+		}
+	}
+	return nil
+}
+
+// unpack puts the samples into the folder, where a user can send them again.
+func (d *demonstration) unpack() error {
+	if err := os.MkdirAll(filepath.Join(d.dir, "hl7"), 0o700); err != nil {
+		return err
+	}
+	for _, s := range samples {
+		message, err := testdata.Messages.ReadFile("hl7/" + s.file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(d.dir, "hl7", s.file), message, 0o600); err != nil {
+			return err
+		}
+		d.messages = append(d.messages, message)
+	}
+	return nil
+}
+
+// simulate starts the simulator.
+func (d *demonstration) simulate() error {
+	population, err := readPopulation("")
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.sim = smsptest.New(population)
+	return d.sim.Start(ln, nil)
+}
+
+// assemble puts the service together, by the very code that serve runs.
+func (d *demonstration) assemble() (err error) {
+	if d.cfg, err = demoConfig(d.sim.URL, filepath.Join(d.dir, "spinetrace.db")); err != nil {
+		return err
+	}
+	d.service, err = newService(d.cfg, slog.New(slog.NewJSONHandler(d.log, nil)))
+	return err
+}
+
+func demoFolder(dir string) (string, error) {
+	if dir == "" {
+		return os.MkdirTemp("", "spinetrace-demo-")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return filepath.Abs(dir)
+}
+
+// demoConfig are the settings: the defaults, except for what is of this run.
+func demoConfig(simulator, file string) (config, error) {
+	cfg, err := defaultConfig()
+	if err != nil {
+		return cfg, err
+	}
+	u, err := url.Parse(simulator)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.ODS, cfg.Backend, cfg.SMSPURL = "DEMO", "smsp", URL{u}
+	cfg.MLLPAddr, cfg.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Store = Secret{"sqlite:" + file}
+	return cfg, nil
+}
+
+func (d *demonstration) close() error {
+	var err error
+	if d.sim != nil {
+		err = d.sim.Close()
+	}
+	return errors.Join(err, d.log.Close())
+}
+
+// run serves while the tour lasts.
+func (d *demonstration) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	serving, stop := context.WithCancel(ctx)
+	g.Go(func() error { return d.service.run(serving) })
+	g.Go(func() error {
+		defer stop()
+		return d.tour(ctx)
+	})
+	return g.Wait()
+}
+
+// tour shows everything, one thing after the other.
+func (d *demonstration) tour(ctx context.Context) error {
+	select {
+	case <-d.service.starting:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !d.service.started {
+		return nil // service.run says why
+	}
+	if err := d.printf("%s", d.welcome()); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{d.send, d.audit, d.stay} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if d.wrong > 0 {
+		return fmt.Errorf("%d of %d answers are not the expected ones", d.wrong, len(samples))
+	}
+	return nil
+}
+
+func (d *demonstration) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(d.w, format, args...)
+	return err
+}
+
+func (d *demonstration) welcome() string {
+	return strings.TrimPrefix(banner, "\n") + fmt.Sprintf(`The service listens on %s, asks the simulator and writes its journal into
+%s.
+What follows was really sent over TCP: > is the message, < the answer, = what happened.
+`, d.service.mllpPort.Addr(), d.dir)
+}
+
+// send sends every sample and checks the answer.
+func (d *demonstration) send(ctx context.Context) error {
+	client := &mllp.Client{Addr: d.service.mllpPort.Addr().String(), Match: sameControlID}
+	defer client.Close()
+	for i, s := range samples {
+		before := d.sim.Asked()
+		answer, err := client.Send(ctx, d.messages[i])
+		if err != nil {
+			return err
+		}
+		d.answers = append(d.answers, answer)
+		asked := d.sim.Requests()
+		asked = asked[len(asked)-(d.sim.Asked()-before):]
+		faults := s.check(answer, len(asked))
+		if i == len(samples)-1 && !bytes.Equal(answer, d.answers[0]) {
+			faults = append(faults, "the answer is not the first one")
+		}
+		if err := d.show(i, s, asked, faults); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check says what is not as expected.
+func (s sample) check(answer []byte, asked int) (faults []string) {
+	m, err := hl7v2.Parse(answer)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, f := range s.want {
+		path, err := hl7v2.ParsePath(f.path)
+		switch got := m.Raw(path); {
+		case err != nil:
+			faults = append(faults, err.Error())
+		case got != f.value:
+			faults = append(faults, fmt.Sprintf("%s is %q, not %q", f.path, got, f.value))
+		}
+	}
+	if s.unseen && asked > 0 {
+		faults = append(faults, "the back end was asked")
+	}
+	return faults
+}
+
+// show prints a message, its answer, and in one line what happened.
+func (d *demonstration) show(i int, s sample, asked []smsptest.Request, faults []string) error {
+	var page bytes.Buffer
+	title := fmt.Sprintf("%d of %d: %s", i+1, len(samples), s.title)
+	fmt.Fprintf(&page, "\n%s\n%s\n", title, strings.Repeat("-", len(title)))
+	writeBody(&page, bodies[store.Frame].mark, d.messages[i])
+	fmt.Fprintln(&page)
+	writeBody(&page, bodies[store.Reply].mark, d.answers[i])
+	fmt.Fprintf(&page, "\n  = %s: %s.\n", s.questions(asked), s.told)
+	if len(faults) > 0 {
+		d.wrong++
+		fmt.Fprintf(&page, "  NOT AS EXPECTED: %s\n", strings.Join(faults, "; "))
+	}
+	_, err := d.w.Write(page.Bytes())
+	return err
+}
+
+// questions says what the back end was asked and what it answered.
+func (s sample) questions(asked []smsptest.Request) string {
+	var list []string
+	for _, r := range asked {
+		list = append(list, r.Operation+" "+r.Answer)
+	}
+	switch {
+	case len(list) > 0:
+		return strings.Join(list, ", ")
+	case s.unseen:
+		return "nobody asked"
+	}
+	return "nobody asked, answered by an earlier run" // --dir was used before
+}
+
+// audit shows one message's audit trail and verifies the journal, by the code of the audit
+// command.
+func (d *demonstration) audit(ctx context.Context) error {
+	db, err := startStore(ctx, &d.cfg, console{Out: d.w, Err: d.log})
+	if err != nil {
+		return err
+	}
+	err = d.heading("What the journal holds of message 4 (spinetrace audit show " + shownInAudit + ")")
+	if err == nil {
+		err = showing{controlID: shownInAudit, as: osUser()}.run(ctx, d.w, db)
+	}
+	if err == nil {
+		err = d.heading("Whether the journal is whole (spinetrace audit verify --bodies)")
+	}
+	if err == nil {
+		err = verifying{bodies: true}.run(ctx, d.w, db)
+	}
+	return errors.Join(err, db.Close())
+}
+
+func (d *demonstration) heading(title string) error {
+	return d.printf("\n%s\n%s\n", title, strings.Repeat("-", len(title)))
+}
+
+// stay says where to look and, unless the tour is to end here, waits until it is told to.
+func (d *demonstration) stay(ctx context.Context) error {
+	if d.once {
+		return d.printf("\n%s%d of %d answers as expected. The store stays in %s;\ndelete the folder when you are done.\n",
+			d.toTry(), len(samples)-d.wrong, len(samples), d.dir)
+	}
+	var page bytes.Buffer
+	fmt.Fprintf(&page, "\nThe service goes on running:\n\n")
+	writeRows(&page, []factRow{
+		{"MLLP", d.service.mllpPort.Addr().String()},
+		{"ready, metrics", fmt.Sprintf("http://%s/-/ready and /metrics", d.service.adminPort.Addr())},
+		{"simulator", d.sim.URL + " (this is not Spine)"},
+		{"store", filepath.Join(d.dir, "spinetrace.db")},
+		{"log", d.log.Name()},
+	})
+	fmt.Fprintf(&page, "\n%sEverything is invented. Ctrl-C stops the demo; delete %s then.\n", d.toTry(), d.dir)
+	if _, err := d.w.Write(page.Bytes()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// toTry are commands for whoever wants to look further. Some need the service.
+func (d *demonstration) toTry() string {
+	var b strings.Builder
+	b.WriteString("To look for yourself:\n\n")
+	setting := func(name, value string) {
+		format := "  export %s='%s'\n"
+		if runtime.GOOS == "windows" {
+			format = "  $env:%s = '%s'\n"
+		}
+		fmt.Fprintf(&b, format, prefix+name, value)
+	}
+	setting("STORE", d.cfg.Store.Reveal())
+	program := programName(os.Args[0])
+	fmt.Fprintf(&b, "  %s audit show DEMO0001 --bodies\n  %[1]s audit verify\n", program)
+	if !d.once {
+		fmt.Fprintf(&b, "  %s send --addr %s --new-ids %s\n\n",
+			program, d.service.mllpPort.Addr(), filepath.Join(d.dir, "hl7", samples[0].file))
+		setting("ODS", d.cfg.ODS)
+		setting("BACKEND", d.cfg.Backend)
+		setting("SMSP_URL", d.sim.URL)
+		fmt.Fprintf(&b, "  %s trace --nhs-number '999 000 0018' --dob 1962-04-17 --details\n", program)
+	}
+	return b.String() + "\n"
+}
+
+// programName is how the user calls this program: by its name, or by `go run`, which builds
+// it where nobody would look for it.
+func programName(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ./cmd/spinetrace"
+	}
+	return arg0
+}

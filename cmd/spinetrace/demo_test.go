@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"spinetrace/hl7v2"
+	"spinetrace/testdata"
+)
+
+// masks hide what differs from run to run.
+var masks = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "UUID"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA256"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z`), "TIME"},
+	{regexp.MustCompile(`(< MSH(?:\|[^|]*){5}\|)\d{14}\|`), "${1}MSH-7|"},
+	{regexp.MustCompile(`\|ST[A-Z2-7]{18}\|`), "|MSH-10|"},
+	{regexp.MustCompile(`(took +)\S+`), "${1}DURATION"},
+	{regexp.MustCompile(`(question +)\d+ bytes`), "${1}N bytes"}, // it holds the simulator's port
+}
+
+func mask(s, dir string) string {
+	s = strings.ReplaceAll(s, dir, "DIR")
+	for _, m := range masks {
+		s = m.pattern.ReplaceAllString(s, m.text)
+	}
+	return s
+}
+
+// golden compares text with a file, or rewrites the file under -update.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+func TestDemoShowsEverySample(t *testing.T) {
+	dir := t.TempDir()
+	code, out, errs := runCommand("demo", "--once", "--dir", dir)
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, stderr %q", code, errs)
+	}
+	golden(t, "demo.golden", mask(out, dir))
+	for line := range strings.Lines(out) {
+		if n := len([]rune(line)); n > 100 && !strings.Contains(line, dir) {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+func TestDemoRunsAgainWhateverTheEnvironmentSays(t *testing.T) {
+	setAll(t, map[string]string{"STORE": "postgres://nobody@192.0.2.1/", "MLLP_ADDR": "nowhere", "NO_SETTING": "1"})
+	dir := t.TempDir()
+	for range 2 {
+		if code, out, errs := runCommand("demo", "--once", "--dir", dir); code != exitOK {
+			t.Fatalf("exit code %d\n%s%s", code, out, errs)
+		}
+	}
+}
+
+// untilSeen calls then once text was written.
+type untilSeen struct {
+	bytes.Buffer
+	text string
+	then func()
+}
+
+func (u *untilSeen) Write(p []byte) (int, error) {
+	n, err := u.Buffer.Write(p)
+	if bytes.Contains(u.Bytes(), []byte(u.text)) {
+		u.then()
+	}
+	return n, err
+}
+
+func TestDemoStaysUpUntilInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := &untilSeen{text: "Ctrl-C stops", then: interrupt}
+	var errs bytes.Buffer
+	if code := run(ctx, []string{"demo", "--dir", t.TempDir()}, console{Out: out, Err: &errs}); code != exitOK {
+		t.Fatalf("exit code %d, stderr %s", code, errs.String())
+	}
+	for _, want := range []string{"audit show DEMO0001", "send --addr 127.0.0.1:", "SPINETRACE_SMSP_URL='http://127.0.0.1:"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say where to look: %s", want)
+		}
+	}
+}
+
+func TestDemoInterruptedEarlyIsNotASuccess(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	out := &untilSeen{text: "1 of 12", then: interrupt}
+	var errs bytes.Buffer
+	if code := run(ctx, []string{"demo", "--once", "--dir", t.TempDir()}, console{Out: out, Err: &errs}); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	if got, want := errs.String(), "spinetrace demo: interrupted before all samples were sent\n"; got != want {
+		t.Errorf("stderr %q, want %q", got, want)
+	}
+}
+
+func TestSampleNoticesWrongAnswer(t *testing.T) {
+	s := sample{want: []field{{"MSA-1", "AA"}, {"PID-3", "1^^^NHS^NH"}}, unseen: true}
+	const good = "MSH|^~\\&|A|B|C|D|20260601||ACK|1|P|2.4\rMSA|AA|1\rPID|1||1^^^NHS^NH\r"
+	for name, tt := range map[string]struct {
+		answer string
+		asked  int
+		faults int
+	}{
+		"as expected":    {good, 0, 0},
+		"another number": {strings.Replace(good, "|1^", "|2^", 1), 0, 1},
+		"one more id":    {strings.Replace(good, "NH\r", "NH~3^^^X^MR\r", 1), 0, 1},
+		"refused":        {strings.Replace(good, "|AA|", "|AE|", 1), 0, 1},
+		"somebody asked": {good, 1, 1},
+		"not HL7":        {"sorry", 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if faults := s.check([]byte(tt.answer), tt.asked); len(faults) != tt.faults {
+				t.Errorf("%d faults, want %d: %s", len(faults), tt.faults, faults)
+			}
+		})
+	}
+}
+
+// TestSamplesAreAllSent: a message that is added is added to the table as well, and the last
+// is the first once more, but for the time at which it was sent.
+func TestSamplesAreAllSent(t *testing.T) {
+	files, err := fs.Glob(testdata.Messages, "hl7/*.hl7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table []string
+	for _, s := range samples {
+		table = append(table, "hl7/"+s.file)
+	}
+	if diff := cmp.Diff(files, table); diff != "" {
+		t.Errorf("files and table differ (-files +table):\n%s", diff)
+	}
+	var first [32]byte
+	for i, name := range files {
+		content, err := testdata.Messages.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := hl7v2.Parse(content)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if slices.Contains(m.Warnings(), hl7v2.LineFeeds) || !bytes.HasSuffix(content, []byte("\r")) {
+			t.Errorf("%s: a segment does not end in CR", name)
+		}
+		switch i {
+		case 0:
+			first = m.Fingerprint()
+		case len(files) - 1:
+			if m.Fingerprint() != first {
+				t.Errorf("%s is not the first message again", name)
+			}
+		}
+	}
+}
+
+func TestProgramName(t *testing.T) {
+	for arg0, want := range map[string]string{
+		"/tmp/go-build123/b001/exe/spinetrace": "go run ./cmd/spinetrace",
+		"bin/spinetrace":                       "bin/spinetrace",
+	} {
+		if got := programName(arg0); got != want {
+			t.Errorf("programName(%q) = %q, want %q", arg0, got, want)
+		}
+	}
+}
