@@ -97,3 +97,29 @@ func measureSync(b *testing.B, dir string) (micros float64) {
 	}
 	return float64(time.Since(start).Microseconds()) / times
 }
+
+// BenchmarkVerify walks a chain of untraced messages, with and without their bodies.
+func BenchmarkVerify(b *testing.B) {
+	s := start(b, newDatabase(b), store.Options{})
+	const events = 20_000
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for n := next.Add(1); n <= events; n = next.Add(1) {
+				sendUntraced(b, s, fmt.Sprint("PAS", n))
+			}
+		})
+	}
+	wg.Wait()
+	for _, bodies := range []bool{false, true} {
+		b.Run(fmt.Sprintf("bodies=%t", bodies), func(b *testing.B) {
+			for b.Loop() {
+				if w, err := store.Verify(b.Context(), s, "main", bodies, nil); err != nil || w.Events != events {
+					b.Fatal(w.Events, err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

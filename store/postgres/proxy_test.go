@@ -195,4 +195,3 @@ func (l *link) back() {
 		}
 	}
 }
-

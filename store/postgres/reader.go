@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 
 	"spinetrace/store"
@@ -54,7 +55,7 @@ func (s *Store) exchangeEvents(ctx context.Context, id store.ID) iter.Seq2[store
 		from event e join chain c on c.id = e.chain where e.exchange = $1
 		order by e.at, e.chain, e.seq`
 	return func(yield func(store.Event, error) bool) {
-		events, err := s.events(ctx, nil, q, id[:])
+		events, err := s.events(ctx, q, id[:])
 		if err != nil {
 			yield(store.Event{}, readError("events", err))
 			return
@@ -68,35 +69,66 @@ func (s *Store) exchangeEvents(ctx context.Context, id store.ID) iter.Seq2[store
 }
 
 func (s *Store) chainEvents(ctx context.Context, chain string, from int64) iter.Seq2[store.Event, error] {
-	// Time never runs backwards along a chain: at spares the partitions already read.
-	const q = `select $1::text, seq, at, kind, exchange, doc, hash from event
-		where chain = $2 and seq >= $3 and at >= $4 order by seq limit $5`
 	return func(yield func(store.Event, error) bool) {
-		var id int16
-		err := s.reader.QueryRowContext(ctx, "select id from chain where name = $1", chain).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return
-		}
-		var events []store.Event
-		since := time.Unix(0, 0)
-		for err == nil {
-			events, err = s.events(ctx, events[:0], q, chain, id, from, since, page)
-			for _, e := range events {
+		stop, pages := make(chan struct{}), make(chan eventPage)
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			defer close(pages)
+			s.readPages(ctx, chain, from, pages, stop)
+		})
+		defer reading.Wait()
+		defer close(stop)
+		for p := range pages {
+			s.ahead.turn(p.events)
+			for _, e := range p.events {
 				if !yield(e, nil) {
 					return
 				}
-				from, since = e.Seq+1, e.At
 			}
-			if err == nil && len(events) < page {
+			if p.err != nil {
+				yield(store.Event{}, readError("events", p.err))
 				return
 			}
 		}
-		yield(store.Event{}, readError("events", err))
 	}
 }
 
-// events appends what a query returns, all of it or nothing.
-func (s *Store) events(ctx context.Context, to []store.Event, query string, args ...any) ([]store.Event, error) {
+type eventPage struct {
+	events []store.Event
+	err    error
+}
+
+// readPages reads a chain, one page ahead of who consumes it, until its end, an error, or
+// stop.
+func (s *Store) readPages(ctx context.Context, chain string, from int64, pages chan<- eventPage, stop <-chan struct{}) {
+	// Time never runs backwards along a chain: at spares the partitions already read.
+	const q = `select $1::text, seq, at, kind, exchange, doc, hash from event
+		where chain = $2 and seq >= $3 and at >= $4 order by seq limit $5`
+	var id int16
+	err := s.reader.QueryRowContext(ctx, "select id from chain where name = $1", chain).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return
+	}
+	since := time.Unix(0, 0)
+	for last := false; !last; {
+		var events []store.Event
+		if err == nil {
+			events, err = s.events(ctx, q, chain, id, from, since, page)
+		}
+		if last = err != nil || len(events) < page; !last {
+			end := events[len(events)-1]
+			from, since = end.Seq+1, end.At
+		}
+		select {
+		case pages <- eventPage{events, err}:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// events returns what a query does, all of it or nothing.
+func (s *Store) events(ctx context.Context, query string, args ...any) (to []store.Event, err error) {
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -120,15 +152,18 @@ func (s *Store) events(ctx context.Context, to []store.Event, query string, args
 
 // Parts implements [store.Audit].
 func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, ok bool, err error) {
-	const q = `select codec, data from body
-		where exchange = $1 and chain = (select id from chain where name = $2) and seq = $3`
-	var b body
-	err = s.reader.QueryRowContext(ctx, q, e.Exchange[:], e.Chain, e.Seq).Scan(&b.codec, &b.data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, readError("parts", err)
+	k := keyOf(e)
+	b, ok := s.ahead.take(k)
+	if !ok {
+		bodies, err := s.readBodies(ctx, s.ahead.next(k))
+		if err != nil {
+			return nil, false, readError("parts", err)
+		}
+		if b, ok = bodies[k]; !ok {
+			return nil, false, nil
+		}
+		delete(bodies, k)
+		s.ahead.keep(bodies)
 	}
 	parts, err = s.packer.Unpack(b.codec, b.data)
 	return parts, err == nil, err

@@ -54,27 +54,36 @@ func resend(tb testing.TB, s store.Store, control string) store.ID {
 	return store.ID{}
 }
 
-// checkOnce sees that each message has exactly one exchange, with one event and an answer.
-func checkOnce(t *testing.T, dsn string, s *postgres.Store, exchanges *sync.Map) {
+// checkOnce sees that each message has exactly one exchange, the one that was told, with one
+// event and a body.
+func checkOnce(t *testing.T, dsn string, s *postgres.Store, told *sync.Map) {
 	t.Helper()
-	db := query(t, dsn)
 	verify(t, s, "main")
-	n := 0
-	exchanges.Range(func(control, id any) bool {
-		n++
-		got := number(t, db, "select count(*) from exchange where control_id = $1", control)
-		events := number(t, db, "select count(*) from event where exchange = $1 and kind = $2", id.(store.ID).String(), store.Exchanged)
-		if got != 1 || events != 1 {
-			t.Errorf("message %s: %d exchanges, %d events in the one that was told", control, got, events)
+	rows, err := query(t, dsn).Query(`select x.control_id, x.id,
+		(select count(*) from event e where e.exchange = x.id and e.kind = $1), (select count(*) from body b where b.exchange = x.id)
+		from exchange x`, store.Exchanged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var control string
+		var id store.ID
+		var events, bodies int
+		if err := rows.Scan(&control, &id, &events, &bodies); err != nil {
+			t.Fatal(err)
 		}
-		if _, ok, err := s.Answer(t.Context(), id.(store.ID)); !ok || err != nil {
-			t.Errorf("message %s: no answer: %v", control, err)
+		if want, ok := told.LoadAndDelete(control); !ok || want != id || events != 1 || bodies != 1 {
+			t.Errorf("message %s: exchange %v with %d events, %d bodies; told was %v", control, id, events, bodies, want)
 		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	told.Range(func(control, _ any) bool {
+		t.Errorf("message %s: no exchange", control)
 		return true
 	})
-	if got := number(t, db, "select count(*) from exchange"); got != n {
-		t.Errorf("%d exchanges of %d messages", got, n)
-	}
 }
 
 func TestConnectionsCutAtRandom(t *testing.T) {
@@ -156,13 +165,8 @@ func TestServerGoesAndComesBack(t *testing.T) {
 			return ok && err == nil
 		})
 	}
-	verify(t, s, "main")
-	exchanges.Range(func(control, id any) bool {
-		if _, ok, err := s.Answer(t.Context(), id.(store.ID)); !ok || err != nil {
-			t.Errorf("message %s: no answer: %v", control, err)
-		}
-		return true
-	})
+	exec(t, query(t, dsn), "set session_replication_role = replica; delete from exchange where control_id like 'T%'")
+	checkOnce(t, dsn, s, &exchanges)
 	if err := s.Ready(); err != nil {
 		t.Error(err)
 	}
@@ -247,4 +251,63 @@ func TestChainTakenWhileAway(t *testing.T) {
 		t.Errorf("third: Start() error = %v, want ErrChainInUse and the holder's name", err)
 	}
 	verify(t, two, "main")
+}
+
+// Two instances get the same messages in different orders at the same time.
+func TestTwoInstances(t *testing.T) {
+	dsn := newDatabase(t)
+	one, two := start(t, dsn, store.Options{Chain: "one"}), start(t, dsn, store.Options{Chain: "two"})
+	const messages, callers = 400, 32
+	var kept [messages]atomic.Int32
+	var wg sync.WaitGroup
+	for c := range callers {
+		s := []store.Store{one, two}[c%2]
+		wg.Go(func() {
+			for i := c / 2; i < messages; i += callers / 2 {
+				n := i
+				if c%2 == 1 {
+					n = messages - 1 - i
+				}
+				r, err := s.Commit(t.Context(), message(fmt.Sprint("PAS", n)))
+				if err != nil {
+					t.Error(err)
+				} else if r.Status == store.Kept {
+					kept[n].Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for n := range kept {
+		if got := kept[n].Load(); got != 1 {
+			t.Errorf("message %d was kept %d times", n, got)
+		}
+	}
+	if got := verify(t, one, "one").Events + verify(t, one, "two").Events; got != 2*messages {
+		t.Errorf("%d events, want %d", got, 2*messages)
+	}
+}
+
+// A storm of resends is answered in batches, each with its first exchange.
+func TestResendStorm(t *testing.T) {
+	s := start(t, newDatabase(t), store.Options{})
+	var first [20]store.ID
+	for i := range first {
+		c := message(fmt.Sprint("PAS", i))
+		first[i] = c.Exchange
+		commit(t, s, c, store.Kept)
+	}
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for i := range first {
+				r, err := s.Commit(t.Context(), message(fmt.Sprint("PAS", i)))
+				if want := (store.Receipt{Status: store.Duplicate, First: first[i]}); err != nil || r != want {
+					t.Errorf("Commit() = %v, %v; want %v", r, err, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	verify(t, s, "main")
 }

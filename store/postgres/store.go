@@ -27,6 +27,7 @@ type Store struct {
 	reader *sql.DB
 	lines  *dialer // of reader
 	inbox  inbox
+	ahead  ahead
 
 	mu      sync.Mutex
 	away    error // why a commit would be refused; nil: it would be tried
