@@ -33,8 +33,9 @@ func NewID() ID { return uuid.Must(uuid.NewV7()) }
 // A Journal keeps what happened. It is safe for concurrent use.
 type Journal interface {
 	// Commit makes all of c durable, or nothing, and returns when it is on disk. It waits
-	// no longer than ctx; a commit whose caller has gone may still happen. Errors are
-	// [ErrUnavailable] and [ErrRejected], wrapped; neither holds any of c's content.
+	// no longer than ctx; a commit whose caller has gone may still happen, so nothing that c
+	// points at may be changed afterwards. Errors are [ErrUnavailable] and [ErrRejected],
+	// wrapped; neither holds any of c's content.
 	Commit(ctx context.Context, c Commit) (Receipt, error)
 	// Answer returns the reply that an exchange was closed with, byte for byte. ok is false
 	// while it has none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -122,6 +123,9 @@ func (s *Store) run(w *writer) {
 
 // gather takes what waits behind the first call.
 func (s *Store) gather(first *call) []*call {
+	// The callers of the batch before have just been released: those that are back by now
+	// share this one, instead of waiting for it.
+	runtime.Gosched()
 	batch, size := append(make([]*call, 0, batchCalls), first), first.size
 	for len(batch) < batchCalls && size < batchBytes {
 		select {

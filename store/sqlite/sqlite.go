@@ -18,7 +18,8 @@
 // Processes may share the file as long as each writes its own chain. Who writes a chain
 // holds a lock on the file PATH.CHAIN.lock; the system gives it back when the process ends,
 // however it ends. The database must be on a disk of this machine: neither the locks nor
-// the write-ahead log work over a network.
+// the write-ahead log work over a network. While it is open, the newest commits are in
+// PATH-wal: a copy of one file without the other is worth nothing.
 package sqlite
 
 import (
