@@ -2,6 +2,8 @@ package smsptest
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,4 +34,20 @@ func FuzzReadRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+func examples(tb testing.TB) [][]byte {
+	files, err := filepath.Glob(filepath.Join("testdata", "*", "*.xml"))
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("%d examples, %v", len(files), err)
+	}
+	var bodies [][]byte
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies
 }

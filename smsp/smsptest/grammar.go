@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/beevik/etree"
 )
 
 // Namespaces of smsp.md section 2.
@@ -36,16 +38,16 @@ type attribute struct {
 
 // check returns where in n the rule is first broken, and how; "" when it is not. Names of
 // elements that the rules do not know are left out: they could hold anything.
-func (e *element) check(n *node) string {
-	if n.name != e.name {
+func (e *element) check(n *etree.Element) string {
+	if !e.name.of(n) {
 		return "another element than " + e.name.local
 	}
-	problem := e.checkAttrs(n)
+	problem := e.checkAttrs(n.Attr)
 	if problem == "" {
-		problem = e.checkText(n.text)
+		problem = e.checkText(n)
 	}
 	if problem == "" {
-		problem = e.checkKids(n.first)
+		problem = e.checkKids(n)
 	}
 	if problem == "" {
 		return ""
@@ -53,53 +55,50 @@ func (e *element) check(n *node) string {
 	return e.name.local + "/" + problem
 }
 
-func (e *element) checkAttrs(n *node) string {
+func (e *element) checkAttrs(attrs []etree.Attr) string {
 	found := 0
 	for _, rule := range e.attrs {
-		value, present := lookup(n.attrs, rule.name)
+		i := slices.IndexFunc(attrs, rule.name.ofAttr)
 		switch {
-		case present && !rule.value(value):
+		case i >= 0 && !rule.value(attrs[i].Value):
 			return "@" + rule.name.local + " is not as it must be"
-		case !present && !rule.optional:
+		case i < 0 && !rule.optional:
 			return "@" + rule.name.local + " missing"
-		case present:
+		case i >= 0:
 			found++
 		}
 	}
-	if found != len(n.attrs) {
+	for _, a := range attrs {
+		if declares(a) {
+			found++
+		}
+	}
+	if found != len(attrs) {
 		return "an attribute too many"
 	}
 	return ""
 }
 
-func lookup(attrs []attr, wanted name) (string, bool) {
-	for _, a := range attrs {
-		if a.name == wanted {
-			return a.value, true
-		}
-	}
-	return "", false
-}
-
-func (e *element) checkText(text string) string {
+func (e *element) checkText(n *etree.Element) string {
 	switch {
-	case e.text == nil && strings.TrimSpace(text) != "":
+	case e.text == nil && !onlySpace(n):
 		return "text where only elements may be"
-	case e.text != nil && !e.text(text):
+	case e.text != nil && !e.text(n.Text()):
 		return "text is not as it must be"
 	}
 	return ""
 }
 
-func (e *element) checkKids(kid *node) string {
+func (e *element) checkKids(n *etree.Element) string {
+	kids := n.ChildElements()
 	if e.anyOrder {
-		return e.checkInAnyOrder(kid)
+		return e.checkInAnyOrder(kids)
 	}
 	for i := range e.kids {
 		rule := &e.kids[i]
 		count := 0
-		for ; kid != nil && kid.name == rule.name; kid = kid.next {
-			if problem := rule.checkNth(kid, &count); problem != "" {
+		for ; len(kids) > 0 && rule.name.of(kids[0]); kids = kids[1:] {
+			if problem := rule.checkNth(kids[0], &count); problem != "" {
 				return problem
 			}
 		}
@@ -107,16 +106,16 @@ func (e *element) checkKids(kid *node) string {
 			return rule.name.local + " missing or out of order"
 		}
 	}
-	if kid != nil {
+	if len(kids) > 0 {
 		return "an element too many or out of order"
 	}
 	return ""
 }
 
-func (e *element) checkInAnyOrder(first *node) string {
+func (e *element) checkInAnyOrder(kids []*etree.Element) string {
 	counts := make([]int, len(e.kids))
-	for kid := first; kid != nil; kid = kid.next {
-		i := slices.IndexFunc(e.kids, func(rule element) bool { return rule.name == kid.name })
+	for _, kid := range kids {
+		i := slices.IndexFunc(e.kids, func(rule element) bool { return rule.name.of(kid) })
 		if i < 0 {
 			return "an element too many"
 		}
@@ -133,7 +132,7 @@ func (e *element) checkInAnyOrder(first *node) string {
 }
 
 // checkNth checks one more element of the rule's name.
-func (e *element) checkNth(n *node, count *int) string {
+func (e *element) checkNth(n *etree.Element, count *int) string {
 	if *count++; *count > max(1, e.repeated) {
 		return e.name.local + " too often"
 	}

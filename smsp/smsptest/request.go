@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/beevik/etree"
+
 	"spinetrace/pds"
 )
 
@@ -34,68 +36,68 @@ type Request struct {
 // readRequest reads a message strictly. What could be read is there even with a Problem.
 func readRequest(header http.Header, body []byte, now time.Time) *Request {
 	req := &Request{Header: header, Body: body}
-	tree, err := parse(body)
+	root, err := parse(body)
 	if err != nil {
 		req.Problem = err.Error()
 		return req
 	}
-	action := tree.at("Header", "Action").text
+	action := at(root, "Header", "Action").Text()
 	req.Operation = strings.TrimSuffix(strings.TrimPrefix(action, servicePrefix), "-v1-0")
 	op := operations[req.Operation]
 	if op == nil {
 		req.Operation, req.Problem = "", "Envelope/Header/Action names no service of ours"
 		return req
 	}
-	req.fill(tree, op)
-	req.Problem = op.request.check(tree)
+	req.fill(root, op)
+	req.Problem = op.request.check(root)
 	if req.Problem == "" {
-		req.Problem = crossChecks(tree, header, op, now)
+		req.Problem = crossChecks(root, header, op, now)
 	}
 	return req
 }
 
 // fill takes everything of interest out of the message.
-func (r *Request) fill(tree *node, op *operation) {
-	headers, itk := tree.at("Header"), tree.at("Body", "DistributionEnvelope")
-	r.MessageID = headers.at("MessageID").text
-	r.To = headers.at("To").text
-	r.From = headers.at("From", "Address").text
-	r.Username = headers.at("Security", "UsernameToken", "Username").text
-	r.TrackingID = itk.at("header").attr("trackingid")
-	r.Sender = itk.at("header", "senderAddress").attr("uri")
-	for id := itk.at("header", "auditIdentity").first; id != nil; id = id.next {
-		identity := id.attr("uri")
-		if kind := id.attr("type"); kind != "" {
+func (r *Request) fill(root *etree.Element, op *operation) {
+	headers, itk := at(root, "Header"), at(root, "Body", "DistributionEnvelope")
+	r.MessageID = at(headers, "MessageID").Text()
+	r.To = at(headers, "To").Text()
+	r.From = at(headers, "From", "Address").Text()
+	r.Username = at(headers, "Security", "UsernameToken", "Username").Text()
+	r.TrackingID = attr(at(itk, "header"), "trackingid")
+	r.Sender = attr(at(itk, "header", "senderAddress"), "uri")
+	for id := range at(itk, "header", "auditIdentity").ChildElementsSeq() {
+		identity := attr(id, "uri")
+		if kind := attr(id, "type"); kind != "" {
 			identity = kind + "=" + identity
 		}
 		r.Identities = append(r.Identities, identity)
 	}
-	slot := itk.at("payloads", "payload")
-	r.PayloadID = slot.attr("id")
-	r.DocumentID = slot.at(op.root, "id").attr("root")
-	r.question(slot.at(op.root, "queryEvent"))
+	slot := at(itk, "payloads", "payload")
+	r.PayloadID = attr(slot, "id")
+	r.DocumentID = attr(at(slot, op.root, "id"), "root")
+	r.question(at(slot, op.root, "queryEvent"))
 }
 
-func (r *Request) question(query *node) {
-	value := func(name string) *node { return query.at("Person."+name, "value") }
-	r.NHSNumber = value("NHSNumber").attr("extension")
-	r.BirthDate = value("DateOfBirth").attr("value")
-	r.LocalRoot = value("LocalIdentifier").attr("root")
+func (r *Request) question(query *etree.Element) {
+	value := func(name string) *etree.Element { return at(query, "Person."+name, "value") }
+	r.NHSNumber = attr(value("NHSNumber"), "extension")
+	r.BirthDate = attr(value("DateOfBirth"), "value")
+	r.LocalRoot = attr(value("LocalIdentifier"), "root")
 	r.Who = pds.Demographics{
-		Family:   value("Name").at("family").text,
-		Given:    value("Name").at("given").text,
-		Postcode: value("Postcode").at("postalCode").text,
-		LocalID:  value("LocalIdentifier").attr("extension"),
+		Family:   at(value("Name"), "family").Text(),
+		Given:    at(value("Name"), "given").Text(),
+		Postcode: at(value("Postcode"), "postalCode").Text(),
+		LocalID:  attr(value("LocalIdentifier"), "extension"),
 	}
-	if code := value("Gender").attr("code"); code != "" {
+	if code := attr(value("Gender"), "code"); code != "" {
 		r.Who.Sex = pds.Sex(code[0])
 	}
 	r.Who.BirthDate, _ = pds.ParseDate(r.BirthDate) // the input rules look at the text
 }
 
 // crossChecks are the rules that tie two places together.
-func crossChecks(tree *node, header http.Header, op *operation, now time.Time) string {
-	itk := tree.at("Body", "DistributionEnvelope")
+func crossChecks(root *etree.Element, header http.Header, op *operation, now time.Time) string {
+	itk := at(root, "Body", "DistributionEnvelope")
 	switch {
 	case !mediaType(header.Get("Content-Type")):
 		return "HTTP Content-Type is not text/xml in UTF-8"
@@ -103,9 +105,9 @@ func crossChecks(tree *node, header http.Header, op *operation, now time.Time) s
 		return "HTTP SOAPAction missing or repeated"
 	case strings.Trim(header.Get("SOAPAction"), `"`) != op.action:
 		return "HTTP SOAPAction differs from Envelope/Header/Action"
-	case itk.at("header", "manifest", "manifestitem").attr("id") != itk.at("payloads", "payload").attr("id"):
+	case attr(at(itk, "header", "manifest", "manifestitem"), "id") != attr(at(itk, "payloads", "payload"), "id"):
 		return "manifestitem/@id differs from payload/@id"
-	case !current(tree.at("Header", "Security", "Timestamp"), now):
+	case !current(at(root, "Header", "Security", "Timestamp"), now):
 		return "Envelope/Header/Security/Timestamp is not current"
 	}
 	return ""
@@ -120,8 +122,8 @@ func mediaType(s string) bool {
 
 // current tells whether now lies between Created and Expires. Created has whole seconds,
 // so a clock that agrees may still be most of one ahead when a fraction was rounded up.
-func current(stamp *node, now time.Time) bool {
-	created, err1 := time.Parse(time.RFC3339, stamp.at("Created").text)
-	expires, err2 := time.Parse(time.RFC3339, stamp.at("Expires").text)
+func current(stamp *etree.Element, now time.Time) bool {
+	created, err1 := time.Parse(time.RFC3339, at(stamp, "Created").Text())
+	expires, err2 := time.Parse(time.RFC3339, at(stamp, "Expires").Text())
 	return err1 == nil && err2 == nil && !now.Add(time.Second).Before(created) && now.Before(expires)
 }
