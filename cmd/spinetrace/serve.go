@@ -68,7 +68,7 @@ type service struct {
 
 	mllpPort, adminPort net.Listener
 	starting            chan struct{} // closed once the store has started, or given up
-	started             bool          // written before starting is closed
+	started             bool          // the start is in the journal; written before starting is closed
 	stopping            atomic.Bool
 }
 
@@ -95,7 +95,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	if s.store, err = openStore(&cfg, cfg.Chain, log); err != nil {
 		return nil, err
 	}
-	s.handler.Journal = s.store
+	s.handler.Journal = afterStart{s.store, s}
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
 	s.admin = newHTTPServer(adminHandler(s.ready, m.registry))
@@ -195,7 +195,39 @@ func (s *service) ready() error {
 	if s.stopping.Load() {
 		return errors.New("the service is stopping")
 	}
-	return s.store.Ready()
+	if err := s.store.Ready(); err != nil {
+		return err
+	}
+	if !s.hasStarted() {
+		return errNotRecorded
+	}
+	return nil
+}
+
+// hasStarted tells whether the journal knows of this run.
+func (s *service) hasStarted() bool {
+	select {
+	case <-s.starting:
+		return s.started
+	default:
+		return false
+	}
+}
+
+var errNotRecorded = errors.New("the start is not recorded yet")
+
+// afterStart is a journal that takes no exchange before the row that says who writes it.
+type afterStart struct {
+	store.Journal
+	service *service
+}
+
+// Commit implements [store.Journal].
+func (j afterStart) Commit(ctx context.Context, c store.Commit) (store.Receipt, error) {
+	if !j.service.hasStarted() {
+		return store.Receipt{}, fmt.Errorf("%w: %w", store.ErrUnavailable, errNotRecorded)
+	}
+	return j.Journal.Commit(ctx, c)
 }
 
 // start waits for the store and records that the service runs. Messages that come before

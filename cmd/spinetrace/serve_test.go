@@ -289,3 +289,15 @@ func TestServeListensByTLS(t *testing.T) {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 }
+
+func TestNoExchangeBeforeTheStartIsRecorded(t *testing.T) {
+	s := &service{starting: make(chan struct{})}
+	j := afterStart{nil, s} // a commit that got through would panic
+	if _, err := j.Commit(context.Background(), store.Commit{}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("while starting: %v, want %v", err, store.ErrUnavailable)
+	}
+	close(s.starting)
+	if _, err := j.Commit(context.Background(), store.Commit{}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("after a start that failed: %v, want %v", err, store.ErrUnavailable)
+	}
+}
