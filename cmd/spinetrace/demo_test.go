@@ -32,8 +32,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(question +)\d+ bytes`), "${1}N bytes"}, // it holds the simulator's port
 }
 
-func mask(s, dir string) string {
-	s = strings.ReplaceAll(s, dir, "DIR")
+func mask(s string) string {
 	for _, m := range masks {
 		s = m.pattern.ReplaceAllString(s, m.text)
 	}
@@ -64,7 +63,7 @@ func TestDemoShowsEverySample(t *testing.T) {
 	if code != exitOK || errs != "" {
 		t.Fatalf("exit code %d, stderr %q", code, errs)
 	}
-	golden(t, "demo.golden", mask(out, dir))
+	golden(t, "demo.golden", mask(strings.ReplaceAll(out, dir, "DIR")))
 	for line := range strings.Lines(out) {
 		if n := len([]rune(line)); n > 100 && !strings.Contains(line, dir) {
 			t.Errorf("%d columns: %s", n, line)
