@@ -10,15 +10,17 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"spinetrace/internal/pgtest"
 )
 
 // TestMain lets scripts run this very program as `spinetrace`, and looks for goroutines that
 // outlive the tests.
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"spinetrace": main})
+	testscript.Main(leakChecked{program.Main(pg.Main(m))}, map[string]func(){"spinetrace": main})
 }
 
-type leakChecked struct{ m *testing.M }
+type leakChecked struct{ m pgtest.Runner }
 
 func (l leakChecked) Run() int {
 	code := l.m.Run()

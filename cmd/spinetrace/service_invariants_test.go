@@ -1,0 +1,348 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"golang.org/x/sync/errgroup"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/pds/pdstest"
+	"spinetrace/smsp/smsptest"
+	"spinetrace/store"
+)
+
+// TestInvariants sends what a trust's systems send, and what they should not, over 32
+// connections at once, to a service whose provider has a bad day. Then it checks what is
+// always true (I1 to I3, I5, I6 and I10).
+func TestInvariants(t *testing.T) {
+	t.Parallel()
+	people := pdstest.People()
+	sim := smsptest.NewServer(t, people,
+		smsptest.Fault{Rate: 0.03, Do: "503"},
+		smsptest.Fault{Rate: 0.02, Do: "garbage"},
+		smsptest.Fault{Rate: 0.02, Do: "reset"},
+		smsptest.Fault{Rate: 0.10, Delay: 50 * time.Millisecond},
+		smsptest.Fault{Skip: 40, Times: 6, Delay: 6 * time.Second}, // longer than the budget
+	)
+	dsn := program.migrated(t, pg.Server(t))
+	i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{
+		"REPLY_BUDGET": "4s", "COMMIT_TIMEOUT": "3900ms", "LOG_LEVEL": "debug",
+	}))
+	db := openJournal(t, dsn)
+	var seen book
+	var senders errgroup.Group
+	for n := range 32 {
+		s := &sender{
+			author: author{sender: fmt.Sprintf("PAS%02d", n), people: people, n: n},
+			random: rand.New(rand.NewPCG(1, uint64(n))),
+			addr:   i.mllp, seen: &seen,
+		}
+		senders.Go(s.run)
+	}
+	if err := senders.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	awaitTraces(t, db)
+	resendQuietly(t, i.mllp, sim, &seen)
+	_, metrics := i.get(t, "/metrics")
+	i.stop(t)
+
+	stories := readStories(t, db)
+	readBodies(t, db, stories)
+	checkRecorded(t, stories, &seen)
+	checkChains(t, db, dsn)
+	checkAsked(t, stories, sim)
+	if a, differ := seen.differing(); differ {
+		t.Errorf("I5: %s %s was answered in two ways", a.kind, a.controlID)
+	}
+	checkAnswers(t, people, seen.all)
+	checkSilence(t, people, "log", i.output.String())
+	checkSilence(t, people, "metrics", metrics)
+}
+
+// sender is one system that sends over one connection, and sometimes over another.
+type sender struct {
+	author
+	random *rand.Rand
+	addr   string
+	seen   *book
+	line   *line
+}
+
+// run does a fixed number of things, and leaves in good order.
+func (s *sender) run() (err error) {
+	if s.line, err = dialLine(s.addr); err != nil {
+		return err
+	}
+	defer func() { _ = s.line.conn.Close() }() // on errors; else it is closed already
+	for range 14 {
+		if err := s.act(s.random.IntN(10)); err != nil {
+			return fmt.Errorf("%s: %w", s.sender, err)
+		}
+	}
+	return s.line.hangUp()
+}
+
+func (s *sender) act(turn int) error {
+	switch turn {
+	case 0: // somebody else's message, or an old one of its own
+		if m, ok := s.seen.pick(s.random.IntN(1000)); ok {
+			return s.say(m)
+		}
+		return nil
+	case 1: // the same twice in one breath
+		m := s.any()
+		return s.say(m, m)
+	case 2: // the same on two connections at once
+		return s.twice(s.any())
+	case 3:
+		return s.leaveHalfway(s.write(traced[0]))
+	case 4, 5:
+		return s.say(s.any(), s.any(), s.any(), s.any())
+	}
+	return s.say(s.any())
+}
+
+// any writes a message of any form. Unreadable ones are rare: three in a row end a
+// connection.
+func (s *sender) any() message {
+	forms := [][]form{traced, traced, queries, untraced}[s.random.IntN(4)]
+	return s.write(forms[s.random.IntN(len(forms))])
+}
+
+func (s *sender) say(messages ...message) error {
+	all, err := s.line.talk(messages...)
+	s.seen.add(all...)
+	return err
+}
+
+// twice sends a message on this connection and on a new one at the same time.
+func (s *sender) twice(m message) error {
+	other, err := dialLine(s.addr)
+	if err != nil {
+		return err
+	}
+	defer other.conn.Close()
+	var both errgroup.Group
+	both.Go(func() error { return s.say(m) })
+	both.Go(func() error {
+		all, err := other.talk(m)
+		s.seen.add(all...)
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	return other.hangUp()
+}
+
+// leaveHalfway breaks off within a message and connects anew.
+func (s *sender) leaveHalfway(m message) (err error) {
+	s.seen.addHalf(m)
+	if err := s.line.breakOff(m); err != nil {
+		return err
+	}
+	s.line, err = dialLine(s.addr)
+	return err
+}
+
+// resendQuietly sends what was answered AA once more, over one new connection, when nothing
+// else happens: the answers are the first ones and the provider is not asked (I5).
+func resendQuietly(t *testing.T, addr string, sim *smsptest.Server, seen *book) {
+	t.Helper()
+	l, err := dialLine(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.conn.Close()
+	asked := sim.Asked()
+	for _, a := range seen.firsts() {
+		if a.query {
+			continue // their window may be over by now on a slow machine
+		}
+		again, err := l.talk(a.message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.add(again...)
+	}
+	if n := sim.Asked() - asked; n != 0 {
+		t.Errorf("I5: resends caused %d calls", n)
+	}
+	if err := l.hangUp(); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkRecorded checks that every AA has its exchange, with that answer (I1), and that a
+// message of which half came has none.
+func checkRecorded(t *testing.T, stories map[store.ID]*story, seen *book) {
+	t.Helper()
+	firsts := seen.firsts()
+	if len(firsts) < 100 {
+		t.Errorf("only %d messages were answered AA: too few to prove anything", len(firsts))
+	}
+	for _, a := range firsts {
+		s, err := find(stories, a.message)
+		switch {
+		case err != nil:
+			t.Errorf("I1: %v", err)
+		case len(s.replies) != 1 || string(s.replies[0]) != string(a.answer):
+			t.Errorf("I1: %s %s: the answer stored is not the answer sent", a.kind, a.controlID)
+		case s.facts[0].ControlID != a.controlID || s.facts[0].Application != a.sender:
+			t.Errorf("I1: %s %s: stored under another sender or control id", a.kind, a.controlID)
+		}
+	}
+	for _, m := range seen.half {
+		for _, s := range stories {
+			if s.facts[0].ControlID == m.controlID && s.count(store.Broken) == 0 {
+				t.Errorf("half of %s %s counts as a message: %s", m.kind, m.controlID, s.told())
+			}
+		}
+	}
+}
+
+// checkAsked checks that every question that reached the provider was announced in the
+// journal, once, and that every announced one has its end.
+func checkAsked(t *testing.T, stories map[store.ID]*story, sim *smsptest.Server) {
+	t.Helper()
+	announced := make(map[string]bool)
+	for _, s := range stories {
+		if !s.ended() {
+			t.Errorf("an exchange did not end: %s", s.told())
+		}
+		for n, e := range s.events {
+			if e.Kind == store.Asked {
+				announced[s.facts[n].MessageID] = true
+			}
+		}
+	}
+	if sim.Asked() < 100 {
+		t.Errorf("the provider was asked %d times: too few to prove anything", sim.Asked())
+	}
+	for _, r := range sim.Requests() {
+		if !announced[r.MessageID] {
+			t.Errorf("a question reached the provider that the journal does not hold")
+		}
+		if r.Problem != "" {
+			t.Errorf("the provider cannot read a question: %s", r.Problem)
+		}
+	}
+}
+
+// words are what identifies a patient, one mapping for a population.
+func words(people *pdstest.Population) map[string][]*pdstest.Person {
+	owners := make(map[string][]*pdstest.Person)
+	for n := range people.Len() {
+		p := people.At(n)
+		for _, w := range wordsOf(p) {
+			owners[w] = append(owners[w], p)
+		}
+	}
+	return owners
+}
+
+// wordsOf are what identifies one patient, as a field of HL7 holds it.
+func wordsOf(p *pdstest.Person) []string {
+	r := p.Record
+	var all []string
+	for _, w := range []string{r.NHSNumber.Digits(), escape(r.Family), escape(first(r.Given)), r.BirthDate.Digits(), r.Home.Postcode, localID(p)} {
+		if w != "" {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+var hl7Marks = regexp.MustCompile(`[|^~&\r]+`)
+
+// checkAnswers checks that no answer holds what belongs to another patient than the one it
+// is about, or the one whose record replaced that (I6).
+func checkAnswers(t *testing.T, people *pdstest.Population, all []answered) {
+	t.Helper()
+	owners := words(people)
+	verified := 0
+	for _, a := range all {
+		current := people.Current(a.person.Record.NHSNumber)
+		asked := make(map[string]bool)
+		for _, w := range hl7Marks.Split(string(a.bytes), -1) {
+			asked[w] = true
+		}
+		for _, w := range hl7Marks.Split(string(a.answer), -1) {
+			if of := owners[w]; len(of) > 0 && !asked[w] && !holds(of, a.person, current) {
+				t.Errorf("I6: the answer to %s %s tells of another patient", a.kind, a.controlID)
+			}
+		}
+		number, status := resultOf(a.answer)
+		if status == "NSTS01" {
+			verified++
+			if number != current.Record.NHSNumber {
+				t.Errorf("I6: %s %s brought another number than the patient's", a.kind, a.controlID)
+			}
+		}
+	}
+	if verified < 100 {
+		t.Errorf("only %d answers brought a number home: too few to prove anything", verified)
+	}
+}
+
+func holds(of []*pdstest.Person, persons ...*pdstest.Person) bool {
+	for _, p := range of {
+		for _, q := range persons {
+			if p == q {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var (
+	identifiersBack = hl7v2.MustPath("PID-3")
+	reliabilityBack = hl7v2.MustPath("PID-32")
+)
+
+// resultOf returns the NHS number and the status that an answer brings home.
+func resultOf(answer []byte) (number pds.NHSNumber, status string) {
+	m, err := hl7v2.Parse(answer)
+	if err != nil {
+		return number, ""
+	}
+	for _, r := range m.Repetitions(identifiersBack) {
+		if r.Component(4) == "NHS" && r.Component(5) == "NH" {
+			number, _ = pds.ParseNHSNumber(r.Component(1)) // the zero number fails the comparison
+		}
+	}
+	for _, r := range m.Repetitions(reliabilityBack) {
+		if strings.HasPrefix(r.Component(1), "NSTS") {
+			status = r.Component(1)
+		}
+	}
+	return number, status
+}
+
+// checkSilence checks that a text for operators holds nothing that identifies a patient
+// (I10), in whatever case.
+func checkSilence(t *testing.T, people *pdstest.Population, what, text string) {
+	t.Helper()
+	if text == "" {
+		t.Errorf("I10: the %s is empty: nothing is proved", what)
+	}
+	text = strings.ToUpper(text)
+	said := make(map[string]bool) // short names are in other words: SAGE in message
+	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		said[w] = true
+	}
+	for w := range words(people) {
+		if w := strings.ToUpper(w); said[w] || len(w) > 5 && strings.Contains(text, w) {
+			t.Errorf("I10: the %s holds %q, which is somebody's", what, w)
+		}
+	}
+}
