@@ -63,7 +63,7 @@ type Store interface {
 
 // Audit reads what the journal holds. Readers take no lock that a writer would wait for.
 type Audit interface {
-	// Heads returns the newest event's position of every chain, by name.
+	// Heads returns the newest event's position of every chain that has one, by name.
 	Heads(ctx context.Context) ([]Head, error)
 	// Events returns the events of one chain, in order, from q.From on; or those of one
 	// exchange, across chains, in the order they happened.

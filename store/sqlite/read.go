@@ -32,7 +32,7 @@ func (r *readers) statements() map[**sql.Stmt]string {
 			on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq where r.exchange = ?`,
 		&r.parts: `select b.codec, b.data from chain c join body b on b.chain = c.id
 			where c.name = ? and b.exchange = ? and b.seq = ?`,
-		&r.heads:    selectHeads + `order by c.name`,
+		&r.heads:    selectHeads + `where e.seq is not null order by c.name`,
 		&r.chain:    selectEvents + `where c.name = ? and e.seq >= ? order by e.seq limit ?`,
 		&r.exchange: selectEvents + `where e.exchange = ? order by e.at, c.name, e.seq`,
 		&r.find: `select x.id, x.at, x.application, x.facility, x.control_id, x.type, x.local_id,

@@ -157,6 +157,9 @@ func testNothing(t *testing.T, db Database) {
 	if got := collect(t, s, store.Query{Exchange: store.NewID()}); len(got) != 0 {
 		t.Errorf("an unknown exchange has %s", kinds(got))
 	}
+	if got, err := s.Heads(deadline(t)); len(got) != 0 || err != nil {
+		t.Errorf("Heads() = %v, error %v; want none: no chain has events", got, err)
+	}
 	if got, err := s.Find(deadline(t), "none", 10); len(got) != 0 || err != nil {
 		t.Errorf("Find() = %d exchanges, error %v; want none", len(got), err)
 	}
