@@ -25,6 +25,24 @@
 // what became of its last statement: once it holds the lock again, the old session has
 // ended, and the newest event either is the one it sent or is not.
 //
+// # Duplicates
+//
+// Whether a message came before is not asked but tried: the ordinary message costs one round
+// trip, and a repeated one undoes its batch, which is compared and sent again. While there
+// are duplicates, batches are compared first.
+//
+// # Operating
+//
+// The schema comes from [Migrate], which the database's owner runs; the service itself needs
+// no more than the role spinetrace_runtime of [RolesSQL], which may add to the journal and
+// read it. Triggers refuse changes to the journal even to its owner. Tables are partitioned
+// by month, 24 months ahead: see [Store.PartitionsUntil].
+//
+// In production, give the server a synchronous standby (synchronous_standby_names): a
+// failover to one that is behind loses events that were committed, which the store notices
+// and records, but cannot undo. Set log_error_verbosity = terse, or the server's own log may
+// quote rows.
+//
 // Nothing but SQLSTATE, table and constraint of a database error is ever told: the rest may
 // quote the rows it is about.
 package postgres

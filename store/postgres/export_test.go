@@ -4,7 +4,7 @@ import "context"
 
 // WriterSetting returns a setting of a writing session that the store opens for it.
 func (s *Store) WriterSetting(ctx context.Context, name string) (value string, err error) {
-	w, err := s.openSession(ctx, backend{})
+	w, err := s.openSession(ctx, new([]backend))
 	if err != nil {
 		return "", err
 	}

@@ -77,6 +77,23 @@ func cleanConnect(err error) error {
 	return err
 }
 
+// explain says in an operator's words why the database does not take commits, where we know.
+func explain(err error) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch {
+	case f.code == "23514" && f.of("event") && f.constraint == "":
+		return fmt.Errorf("the journal has no partition for this month, run `spinetrace migrate up` (%w)", err)
+	case f.code == "53100":
+		return fmt.Errorf("the database's disk is full (%w)", err)
+	case f.code == "25006":
+		return fmt.Errorf("the database is read-only (%w)", err)
+	}
+	return err
+}
+
 // unavailable is the error of a commit that may be tried again later.
 func unavailable(why error) error { return fmt.Errorf("postgres: %w: %w", store.ErrUnavailable, why) }
 

@@ -195,7 +195,7 @@ func (f *flusher) reject(p *pending, v verdict, why error) {
 // committed after all, or the store is closing.
 func (f *flusher) recover(ctx context.Context, hand []*pending, cause error) (done bool) {
 	f.s.opts.Log.Warn("writing session lost", "chain", f.s.opts.Chain, "err", cause)
-	former := f.sess.backend
+	former := []backend{f.sess.backend}
 	f.sess.drop()
 	f.sess = nil
 	if f.backoff > 0 {
@@ -203,14 +203,13 @@ func (f *flusher) recover(ctx context.Context, hand []*pending, cause error) (do
 		f.down(hand, cause)
 	}
 	for f.pause(ctx) {
-		sess, err := f.s.openSession(forever(), former)
+		sess, err := f.s.openSession(forever(), &former)
 		if err != nil {
 			f.down(hand, err)
 			continue
 		}
 		committed, err := f.settle(sess)
 		if err != nil {
-			former = sess.backend
 			sess.drop()
 			f.down(hand, err)
 			continue
@@ -246,6 +245,7 @@ func (f *flusher) pause(ctx context.Context) bool {
 
 // down makes the store refuse commits at once, and releases the callers that wait.
 func (f *flusher) down(hand []*pending, why error) {
+	why = explain(why)
 	for _, p := range append(f.s.down(why), hand...) {
 		if !p.follows {
 			p.finish(unavailable(why))

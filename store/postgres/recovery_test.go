@@ -253,6 +253,33 @@ func TestChainTakenWhileAway(t *testing.T) {
 	verify(t, two, "main")
 }
 
+func TestCloseDoesNotWaitForTheServer(t *testing.T) {
+	srv := pgtest.Start(t, pgtest.Options{})
+	dsn := srv.NewDatabase(t, srv.Template(t, "migrated", migrate))
+	s := open(t, dsn, store.Options{})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	opened := first("A")
+	commit(t, s, opened, store.Kept)
+	srv.Stop(t)
+	eventually(t, "not ready", func() bool { return s.Ready() != nil })
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(t.Context(), second(opened.Exchange))
+		waiting <- err
+	}()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-waiting; !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Commit() error = %v, want ErrUnavailable", err)
+	}
+	if err := s.Start(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Start() of a closed store: error = %v, want ErrUnavailable", err)
+	}
+}
+
 // Two instances get the same messages in different orders at the same time.
 func TestTwoInstances(t *testing.T) {
 	dsn := newDatabase(t)

@@ -142,8 +142,9 @@ func TestMonthWithoutPartition(t *testing.T) {
 	dsn := newDatabase(t)
 	s := start(t, dsn, store.Options{Now: func() time.Time { return time.Now().AddDate(3, 0, 0) }})
 	// Not the message's fault: it may be sent again.
-	if _, err := s.Commit(t.Context(), message("A")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Commit() error = %v, want ErrUnavailable", err)
+	_, err := s.Commit(t.Context(), message("A"))
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "migrate up") {
+		t.Errorf("Commit() error = %v, want ErrUnavailable and what to do", err)
 	}
 }
 
@@ -151,6 +152,9 @@ func TestRuntimeRoleMayOnlyAdd(t *testing.T) {
 	dsn := newDatabase(t)
 	runtime := as(t, dsn, "spinetrace_runtime")
 	s := start(t, runtime, store.Options{})
+	if s.Privileged() {
+		t.Error("Privileged() = true for the runtime role")
+	}
 	commit(t, s, message("A"), store.Kept)
 	db := query(t, runtime)
 	leaf := "event" + time.Now().UTC().Format("_2006_01")
@@ -171,6 +175,9 @@ func TestRuntimeRoleMayOnlyAdd(t *testing.T) {
 func TestJournalRefusesItsOwner(t *testing.T) {
 	dsn := newDatabase(t)
 	s := start(t, dsn, store.Options{})
+	if !s.Privileged() {
+		t.Error("Privileged() = false for the owner")
+	}
 	commit(t, s, message("A"), store.Kept)
 	db := query(t, dsn)
 	month := time.Now().UTC().Format("_2006_01")

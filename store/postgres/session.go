@@ -25,6 +25,7 @@ type session struct {
 	conn    *sql.Conn
 	backend backend
 	chain   int16
+	owner   bool // of the tables, or a superuser
 	stmts   map[shape]*sql.Stmt
 }
 
@@ -39,8 +40,9 @@ type backend struct {
 func forever() context.Context { return context.Background() }
 
 // openSession connects, checks that the database is fit to be written to, ends our former
-// session if there was one, and takes the chain. The error may be [lasting] or errHeld.
-func (s *Store) openSession(ctx context.Context, former backend) (_ *session, err error) {
+// sessions, and takes the chain. It adds itself to the former sessions: one that is cut while
+// it takes the chain may hold it all the same. The error may be [lasting] or errHeld.
+func (s *Store) openSession(ctx context.Context, former *[]backend) (_ *session, err error) {
 	conn, err := s.writer.Conn(ctx)
 	if err != nil {
 		return nil, asLasting(cleanConnect(err), s.cfg)
@@ -60,20 +62,24 @@ func (s *Store) openSession(ctx context.Context, former backend) (_ *session, er
 	if w.chain, err = chainID(conn, s.opts.Chain); err != nil {
 		return nil, asLasting(err, s.cfg)
 	}
-	if err := w.terminate(former); err != nil {
-		return nil, err
+	for _, b := range *former {
+		if err := w.terminate(b); err != nil {
+			return nil, err
+		}
 	}
+	*former = []backend{w.backend}
 	return w, w.lock()
 }
 
 // inspect learns who we are to the server, and refuses one that cannot keep a promise.
 func (w *session) inspect(s *Store) error {
 	const q = `select pg_backend_pid(), a.backend_start::text, pg_is_in_recovery(),
-		current_setting('synchronous_commit'), current_setting('fsync')
+		current_setting('synchronous_commit'), current_setting('fsync'),
+		coalesce((select pg_has_role(relowner, 'member') from pg_class where oid = to_regclass('event')), false)
 		from pg_stat_activity a where a.pid = pg_backend_pid()`
 	var standby bool
 	var synchronous, fsync string
-	err := w.conn.QueryRowContext(forever(), q).Scan(&w.backend.pid, &w.backend.start, &standby, &synchronous, &fsync)
+	err := w.conn.QueryRowContext(forever(), q).Scan(&w.backend.pid, &w.backend.start, &standby, &synchronous, &fsync, &w.owner)
 	if err != nil {
 		return clean(err)
 	}
@@ -109,9 +115,6 @@ func chainID(conn *sql.Conn, name string) (id int16, err error) {
 
 // terminate ends a former session of ours that the server may still hold.
 func (w *session) terminate(b backend) error {
-	if b.pid == 0 {
-		return nil
-	}
 	const q = `select pg_terminate_backend(pid) from pg_stat_activity
 		where pid = $1::int and backend_start = $2::text::timestamptz and usename = current_user`
 	_, err := w.conn.ExecContext(forever(), q, strconv.Itoa(b.pid), b.start)

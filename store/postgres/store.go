@@ -33,6 +33,7 @@ type Store struct {
 	away    error // why a commit would be refused; nil: it would be tried
 	lost    error // which committed events the database lost
 	until   time.Time
+	owner   bool
 	stop    context.CancelFunc // nil until started
 	closed  bool
 	running sync.WaitGroup
@@ -41,8 +42,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open makes a Store for a data source in one of lib/pq's two forms, postgres://… or
-// key=value. It does not use the network: its errors are about dsn and o, and repeat
-// nothing of dsn.
+// key=value. The tables are in schema public of its database. Open does not use the network:
+// its errors are about dsn and o, and repeat nothing of dsn.
 func Open(dsn string, o store.Options) (*Store, error) {
 	o = o.WithDefaults()
 	if len(o.Chain) > 50 {
@@ -78,9 +79,16 @@ func Open(dsn string, o store.Options) (*Store, error) {
 // Start implements [store.Store].
 func (s *Store) Start(ctx context.Context) error {
 	var held time.Time // since when the chain has been seen in other hands
+	var former []backend
 	wait := backoffFirst
 	for {
-		sess, err := s.openSession(ctx, backend{})
+		s.mu.Lock()
+		err := s.startable()
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		sess, err := s.openSession(ctx, &former)
 		if err == nil {
 			if err = s.begin(ctx, sess); err == nil {
 				return nil
@@ -104,6 +112,18 @@ func (s *Store) Start(ctx context.Context) error {
 		}
 		wait = min(2*wait, backoffMost)
 	}
+}
+
+// startable says why a store cannot be started: it has been, or it is closed. The caller
+// holds mu.
+func (s *Store) startable() error {
+	switch {
+	case s.closed:
+		return unavailable(errClosed)
+	case s.stop != nil:
+		return errors.New("postgres: the store has been started already")
+	}
+	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -133,17 +153,25 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.stop != nil {
-		return lasting{errors.New("postgres: a store is started once")}
+	if err := s.startable(); err != nil {
+		return lasting{err}
 	}
 	life, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	f := &flusher{s: s, sess: sess, batch: newBatch(), head: head, next: head, opened: make(map[store.ID]string)}
 	s.running.Go(func() { f.run(life) })
 	s.running.Go(func() { s.keepHouse(life) })
-	s.away = nil
+	s.away, s.owner = nil, sess.owner
 	s.inbox.accept()
 	return nil
+}
+
+// Privileged says whether the started store may do more than it needs: its login owns the
+// journal, or is a superuser. It works, and an operator should know.
+func (s *Store) Privileged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
 }
 
 // Ready implements [store.Store].
@@ -167,6 +195,9 @@ func (s *Store) down(why error) []*pending {
 func (s *Store) up() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
 	if s.away != nil {
 		s.opts.Log.Info("database back in service", "chain", s.opts.Chain)
 	}
