@@ -86,7 +86,7 @@ func (s *Store) readBodies(ctx context.Context, keys []bodyKey) (map[bodyKey]bod
 		exchanges.uuid(k.exchange)
 		seqs.bigint(k.seq)
 	}
-	st, err := s.bodiesStatement(ctx)
+	st, err := s.bodiesStatement(ctx) //nolint:sqlclosecheck // it lives as long as the pool
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,6 @@ const (
 	oidUUID      = 2950
 )
 
-// arrayHeader is the size of what precedes the elements: dimensions, has-null flag, element
-// type, length, lower bound; four bytes each.
-const arrayHeader = 20
-
 // epoch is the zero of PostgreSQL's timestamps, in microseconds since 1970.
 const epoch = 946_684_800_000_000
 
@@ -29,7 +25,8 @@ type array struct {
 	buf []byte
 }
 
-// reset empties the array and keeps its memory.
+// reset empties the array and keeps its memory. What precedes the elements is four bytes
+// each of: dimensions, has-null flag, element type, length, lower bound.
 func (a *array) reset(oid uint32) {
 	a.n = 0
 	a.buf = binary.BigEndian.AppendUint32(a.buf[:0], 1)

@@ -71,14 +71,16 @@ func readBack(t *testing.T, db *sql.DB, kind string, sent []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer rows.Close()
 	var all []string
-	err = scan(rows, func() error {
+	for rows.Next() {
 		var v string
-		err := rows.Scan(&v)
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
 		all = append(all, v)
-		return err
-	})
-	if err != nil {
+	}
+	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
 	all = slices.Compact(all)

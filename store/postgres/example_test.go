@@ -17,7 +17,11 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			fmt.Println(err)
+		}
+	}()
 	if err := s.Start(ctx); err != nil {
 		fmt.Println(err)
 		return

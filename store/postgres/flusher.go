@@ -142,7 +142,7 @@ func (f *flusher) send(hand []*pending) error {
 		return err
 	}
 	f.next = f.batch.encode(f.head, f.s.opts.Now(), hand)
-	st, err := f.sess.statement(f.batch.shape)
+	st, err := f.sess.statement(f.batch.shape) //nolint:sqlclosecheck // it lives as long as the session
 	if err != nil {
 		return err
 	}

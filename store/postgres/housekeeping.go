@@ -38,15 +38,15 @@ func (s *Store) chore(ctx context.Context, what string, err error) {
 	if f := (*fault)(nil); err == nil || ctx.Err() != nil || errors.As(err, &f) && f.code == "42501" {
 		return
 	}
-	s.opts.Log.Warn(what, "err", err)
+	s.opts.Log.Warn("housekeeping failed", "chore", what, "err", err)
 }
 
 func (s *Store) makePartitions(ctx context.Context) {
 	_, err := s.reader.ExecContext(ctx, "select spinetrace_partitions()")
-	s.chore(ctx, "partitions not made", err)
+	s.chore(ctx, "make partitions", err)
 	var until time.Time
 	err = s.reader.QueryRowContext(ctx, "select spinetrace_partitions_until()").Scan(&until)
-	s.chore(ctx, "partitions not counted", err)
+	s.chore(ctx, "count partitions", err)
 	if err != nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (s *Store) purge(ctx context.Context) {
 	for n := int64(purgeBatch); n == purgeBatch; {
 		r, err := s.reader.ExecContext(ctx, q, before, purgeBatch)
 		if err != nil {
-			s.chore(ctx, "old claims not deleted", err)
+			s.chore(ctx, "delete old claims", err)
 			return
 		}
 		if n, err = r.RowsAffected(); err != nil {

@@ -108,15 +108,17 @@ func appliedMigrations(ctx context.Context, db *sql.DB) (map[int64]time.Time, er
 	if err != nil {
 		return nil, fmt.Errorf("postgres: status: %w", cleanConnect(err))
 	}
+	defer rows.Close()
 	applied := make(map[int64]time.Time)
-	err = scan(rows, func() error {
+	for rows.Next() {
 		var version int64
 		var at time.Time
-		err := rows.Scan(&version, &at)
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, fmt.Errorf("postgres: status: %w", clean(err))
+		}
 		applied[version] = at.UTC()
-		return err
-	})
-	if err != nil {
+	}
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("postgres: status: %w", clean(err))
 	}
 	return applied, nil
