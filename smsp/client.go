@@ -3,12 +3,12 @@ package smsp
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +55,8 @@ type Client struct {
 	once     sync.Once // guards the rest
 	invalid  error
 	client   *http.Client
-	auditIDs []AuditID
+	rules    pds.Rules
+	auditIDs []AuditID // but for {user}
 	fixed    values
 }
 
@@ -121,6 +122,10 @@ func (c *Client) CloseIdleConnections() {
 }
 
 func (c *Client) prepare() {
+	c.rules = c.Rules
+	if c.rules.Now == nil {
+		c.rules.Now = c.now
+	}
 	system := c.system()
 	address := "urn:nhs-uk:addressing:ods:" + c.ODS + ":" + system
 	ids := c.AuditIDs
@@ -178,6 +183,23 @@ func (c *Client) newID() string {
 	if c.NewID != nil {
 		return c.NewID()
 	}
-	// The envelope's schema has no lower-case hexadecimals.
-	return strings.ToUpper(uuid.NewString())
+	return randomUUID()
 }
+
+// randomUUID returns a UUID of version 4 in upper case: the envelope's schema has no
+// lower-case hexadecimals.
+func randomUUID() string {
+	var id uuid.UUID
+	_, _ = rand.Read(id[:])                         // never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version and variant (RFC 9562)
+	text := make([]byte, 0, 36)
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text = append(text, '-')
+		}
+		text = append(text, upperHex[b>>4], upperHex[b&0xf])
+	}
+	return string(text)
+}
+
+const upperHex = "0123456789ABCDEF"

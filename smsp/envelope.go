@@ -1,7 +1,6 @@
 package smsp
 
 import (
-	"bytes"
 	_ "embed"
 	"slices"
 	"strings"
@@ -41,38 +40,31 @@ const (
 	slotGiven
 	slotFamily
 	slotPostcode
-	// What goes into the slots from here on is XML already.
-	slotAuditIDs
-	slotParameters
-	slotNameParts
 	slots
 )
 
 var slotNames = [slots]string{
-	slotMessage:    "{{message}}",
-	slotTo:         "{{to}}",
-	slotFrom:       "{{from}}",
-	slotTimestamp:  "{{timestamp}}",
-	slotCreated:    "{{created}}",
-	slotExpires:    "{{expires}}",
-	slotUsername:   "{{username}}",
-	slotTracking:   "{{tracking}}",
-	slotAuditType:  "{{audit-type}}",
-	slotAuditURI:   "{{audit-uri}}",
-	slotPart:       "{{part}}",
-	slotSender:     "{{sender}}",
-	slotPayload:    "{{payload}}",
-	slotBirthDate:  "{{birth-date}}",
-	slotGender:     "{{gender}}",
-	slotLocalRoot:  "{{local-root}}",
-	slotLocalID:    "{{local-id}}",
-	slotNHSNumber:  "{{nhs-number}}",
-	slotGiven:      "{{given}}",
-	slotFamily:     "{{family}}",
-	slotPostcode:   "{{postcode}}",
-	slotAuditIDs:   "{{audit-ids}}",
-	slotParameters: "{{parameters}}",
-	slotNameParts:  "{{name-parts}}",
+	slotMessage:   "{{message}}",
+	slotTo:        "{{to}}",
+	slotFrom:      "{{from}}",
+	slotTimestamp: "{{timestamp}}",
+	slotCreated:   "{{created}}",
+	slotExpires:   "{{expires}}",
+	slotUsername:  "{{username}}",
+	slotTracking:  "{{tracking}}",
+	slotAuditType: "{{audit-type}}",
+	slotAuditURI:  "{{audit-uri}}",
+	slotPart:      "{{part}}",
+	slotSender:    "{{sender}}",
+	slotPayload:   "{{payload}}",
+	slotBirthDate: "{{birth-date}}",
+	slotGender:    "{{gender}}",
+	slotLocalRoot: "{{local-root}}",
+	slotLocalID:   "{{local-id}}",
+	slotNHSNumber: "{{nhs-number}}",
+	slotGiven:     "{{given}}",
+	slotFamily:    "{{family}}",
+	slotPostcode:  "{{postcode}}",
 }
 
 // values are what goes into the slots.
@@ -101,34 +93,45 @@ func newTemplate(xml string) template {
 	}
 }
 
-// writeTo appends the template with its slots filled. A bytes.Buffer never fails.
-func (t template) writeTo(b *bytes.Buffer, v *values) {
+// appendTo appends the template with its slots filled.
+func (t template) appendTo(b []byte, v *values) []byte {
 	for i, s := range t.slots {
-		b.WriteString(t.texts[i])
-		if s < slotAuditIDs {
-			_, _ = escaper.WriteString(b, v[s])
-		} else {
-			b.WriteString(v[s])
-		}
+		b = append(b, t.texts[i]...)
+		b = append(b, escaper.Replace(v[s])...)
 	}
-	b.WriteString(t.texts[len(t.slots)])
+	return append(b, t.texts[len(t.slots)]...)
 }
 
-func (t template) fill(v *values) string {
-	var b bytes.Buffer
-	t.writeTo(&b, v)
-	return b.String()
+// A part is a piece of the question that is left out when the slots it needs are all empty.
+type part struct {
+	template
+	needs []slot
 }
 
-// An envelope is the request of one operation in parts that are put together anew for
-// every call.
+func (p *part) needed(v *values) bool {
+	return slices.ContainsFunc(p.needs, func(s slot) bool { return v[s] != "" })
+}
+
+// parameterSlots are the slots whose emptiness leaves a parameter out.
+var parameterSlots = [parameters][]slot{
+	birthDate: {slotBirthDate},
+	gender:    {slotGender},
+	localID:   {slotLocalID},
+	nhsNumber: {slotNHSNumber},
+	name:      {slotGiven, slotFamily},
+	postcode:  {slotPostcode},
+}
+
+// An envelope is the request of one operation in the order in which its pieces are put
+// together anew for every call.
 type envelope struct {
-	whole          template
-	parameters     [parameters]template
-	given, family  template
-	auditID        template
-	auditIDOfType  template
-	estimatedBytes int
+	start         template
+	auditID       template // one of these two for each audit identity
+	auditIDOfType template
+	middle        template
+	question      []part
+	end           template
+	estimated     int // bytes
 }
 
 // envelopes has one envelope for each operation, made when the first is needed.
@@ -156,72 +159,64 @@ func newEnvelope(op operation) *envelope {
 	payload.Tag = op.root
 	payload.SelectElement("code").CreateAttr("code", op.code)
 
-	nameValue := payload.FindElement("queryEvent/Person.Name/value")
-	e.given, e.family = two(detach(nameValue, slotNameParts))
-	for i, x := range detach(payload.SelectElement("queryEvent"), slotParameters) {
-		e.parameters[i] = newTemplate(x)
+	audit := detach(doc.FindElement("//itk:auditIdentity"))
+	e.auditIDOfType, e.auditID = newTemplate(audit[0]), newTemplate(audit[1])
+	names := detach(payload.FindElement("queryEvent/Person.Name/value"))
+	all := detach(payload.SelectElement("queryEvent"))
+	for _, p := range op.takes {
+		e.question = append(e.question, newParts(p, all[p], names)...)
 	}
-	e.auditIDOfType, e.auditID = two(detach(doc.FindElement("//itk:auditIdentity"), slotAuditIDs))
 	whole, _ := doc.WriteToString() // to memory
-	e.whole = newTemplate(whole)
-	e.estimatedBytes = len(whole) + 2048
+	around := strings.Split(whole, detached)
+	e.start, e.middle, e.end = newTemplate(around[0]), newTemplate(around[1]), newTemplate(around[2])
+	e.estimated = len(whole) + 2048
 	return e
 }
 
-func two(xml []string) (first, second template) {
-	return newTemplate(xml[0]), newTemplate(xml[1])
+// newParts takes a parameter apart: only a name has something in it that may be left out.
+func newParts(p parameter, xml string, names []string) []part {
+	before, after, found := strings.Cut(xml, detached)
+	if !found {
+		return []part{{newTemplate(xml), parameterSlots[p]}}
+	}
+	return []part{
+		{newTemplate(before), parameterSlots[p]},
+		{newTemplate(names[0]), []slot{slotGiven}},
+		{newTemplate(names[1]), []slot{slotFamily}},
+		{newTemplate(after), parameterSlots[p]},
+	}
 }
 
-// detach replaces the children of e by a slot and returns them as they would be written.
-func detach(e *etree.Element, s slot) (xml []string) {
+// detached marks where elements were.
+const detached = "{{detached}}"
+
+// detach replaces the children of e by a mark and returns them as they would be written.
+func detach(e *etree.Element) (xml []string) {
 	for _, child := range e.ChildElements() {
 		e.RemoveChild(child)
 		x, _ := etree.NewDocumentWithRoot(child).WriteToString() // to memory
 		xml = append(xml, x)
 	}
-	e.SetText(slotNames[s])
+	e.SetText(detached)
 	return xml
 }
 
-// request puts the parts together: the audit identities, and those of the parameters in
-// takes that have a value.
-func (e *envelope) request(v *values, ids []AuditID, takes []parameter) []byte {
-	var b bytes.Buffer
+// request puts the pieces together for user.
+func (e *envelope) request(v *values, ids []AuditID, user string) []byte {
+	b := e.start.appendTo(make([]byte, 0, e.estimated), v)
 	for _, id := range ids {
-		v[slotAuditType], v[slotAuditURI] = id.Type, id.URI
+		v[slotAuditType], v[slotAuditURI] = id.Type, strings.ReplaceAll(id.URI, "{user}", user)
 		if id.Type == "" {
-			e.auditID.writeTo(&b, v)
+			b = e.auditID.appendTo(b, v)
 		} else {
-			e.auditIDOfType.writeTo(&b, v)
+			b = e.auditIDOfType.appendTo(b, v)
 		}
 	}
-	v[slotAuditIDs] = b.String()
-
-	b.Reset()
-	if v[slotGiven] != "" {
-		v[slotNameParts] = e.given.fill(v)
-	}
-	if v[slotFamily] != "" {
-		v[slotNameParts] += e.family.fill(v)
-	}
-	for _, p := range takes {
-		if v[parameterSlots[p]] != "" {
-			e.parameters[p].writeTo(&b, v)
+	b = e.middle.appendTo(b, v)
+	for i := range e.question {
+		if p := &e.question[i]; p.needed(v) {
+			b = p.appendTo(b, v)
 		}
 	}
-	v[slotParameters] = b.String()
-
-	whole := bytes.NewBuffer(make([]byte, 0, e.estimatedBytes))
-	e.whole.writeTo(whole, v)
-	return whole.Bytes()
-}
-
-// parameterSlots are the slots whose emptiness leaves a parameter out.
-var parameterSlots = [parameters]slot{
-	birthDate: slotBirthDate,
-	gender:    slotGender,
-	localID:   slotLocalID,
-	nhsNumber: slotNHSNumber,
-	name:      slotNameParts,
-	postcode:  slotPostcode,
+	return e.end.appendTo(b, v)
 }

@@ -143,10 +143,13 @@ func TestSplicedRequestIsTheFilledTemplate(t *testing.T) {
 func TestTemplateNamesOnlyKnownSlots(t *testing.T) {
 	for w := pds.Verify; w <= pds.Details; w++ {
 		e := envelopes()[w]
-		parts := append([]template{e.whole, e.given, e.family, e.auditID, e.auditIDOfType}, e.parameters[:]...)
-		for i, p := range parts {
-			if slices.Contains(p.slots, -1) {
-				t.Errorf("%v: part %d has a slot without a name", w, i)
+		all := []template{e.start, e.auditID, e.auditIDOfType, e.middle, e.end}
+		for _, p := range e.question {
+			all = append(all, p.template)
+		}
+		for i, piece := range all {
+			if slices.Contains(piece.slots, -1) {
+				t.Errorf("%v: piece %d has a slot without a name", w, i)
 			}
 		}
 	}
@@ -210,12 +213,23 @@ func TestTidiesAndShortens(t *testing.T) {
 			change: func(_ *Client, r *pds.Request) { r.Who.Family = "Ng" },
 			want:   "<given>Marigold</given><family>Ng</family>",
 		},
-		"short surname left out": {
+		"short surname left out of a verify": {
 			change: func(c *Client, r *pds.Request) {
 				r.Want, r.Who.Family, c.ShortSurnameOmit = pds.Verify, "Ng", true
 			},
 			absent: "Person.Name",
 			notes:  []string{"short surname left out"},
+		},
+		"short surname left out of a lookup by number": {
+			change: func(c *Client, r *pds.Request) {
+				r.Want, r.Who.Family, c.ShortSurnameOmit = pds.DetailsByNumber, "Ng", true
+			},
+			absent: "Person.Name",
+			notes:  []string{"short surname left out"},
+		},
+		"short surname in a search": {
+			change: func(c *Client, r *pds.Request) { r.Who.Family, c.ShortSurnameOmit = "Ng", true },
+			want:   "<given>Marigold</given><family>Ng</family>",
 		},
 		"local identifier without a prefix": {
 			change: func(c *Client, r *pds.Request) { c.ODS = "" },

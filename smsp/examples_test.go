@@ -262,11 +262,11 @@ func TestWritesEveryExample(t *testing.T) {
 				t.Fatal(err)
 			}
 			c, req := likeExample(t, doc)
-			if res, ok := c.check(tidy(req)); !ok {
-				t.Fatalf("refused: %s", res.Reason)
-			}
 			if err := c.Check(); err != nil {
 				t.Fatal(err)
+			}
+			if res, ok := c.check(tidy(req)); !ok {
+				t.Fatalf("refused: %s", res.Reason)
 			}
 			doc.Unindent()
 			want, err := doc.WriteToBytes()

@@ -79,11 +79,11 @@ func FuzzRequest(f *testing.F) {
 		req.User = user
 		req.Who.Given, req.Who.Family, req.Who.LocalID = given, family, local
 		req = tidy(req)
-		if _, ok := c.check(req); !ok {
-			return
-		}
 		if err := c.Check(); err != nil {
 			t.Fatal(err)
+		}
+		if _, ok := c.check(req); !ok {
+			return
 		}
 		root, err := parse(c.question(req).call.Body)
 		if err != nil {

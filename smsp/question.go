@@ -30,11 +30,7 @@ func (q *question) byNumber() bool { return !q.number.IsZero() }
 // check applies the input rules to a tidy request: the contract's, then those that only
 // XML and the schema make. The result says what is wrong when ok is false.
 func (c *Client) check(req pds.Request) (res pds.Result, ok bool) {
-	rules := c.Rules
-	if rules.Now == nil {
-		rules.Now = c.now
-	}
-	if res, ok := rules.Check(req); !ok {
+	if res, ok := c.rules.Check(req); !ok {
 		return res, false
 	}
 	who := req.Who
@@ -132,8 +128,7 @@ func (c *Client) question(req pds.Request) *question {
 		q.number = req.NHSNumber
 	}
 	v := c.values(req)
-	// Without a user the system is the user.
-	ids := fillAuditIDs(c.auditIDs, "{user}", cmp.Or(req.User, c.system()))
+	user := cmp.Or(req.User, c.system())
 	q.call = pds.Call{
 		Backend:    "smsp",
 		Operation:  q.op.name,
@@ -142,7 +137,7 @@ func (c *Client) question(req pds.Request) *question {
 		TrackingID: v[slotTracking],
 		PayloadID:  v[slotPayload],
 		NHSNumber:  q.number,
-		Body:       envelopes()[req.Want].request(&v, ids, q.op.takes),
+		Body:       envelopes()[req.Want].request(&v, c.auditIDs, user),
 	}
 	return q
 }
