@@ -60,7 +60,7 @@ func openSMSP(cfg *config) (pds.Tracer, error) {
 func smspTLS(cfg *config) (*tls.Config, error) {
 	c, err := smsp.TLSConfig(cfg.SMSPCert, cfg.SMSPKey, cfg.SMSPCA, cfg.SMSPServerName)
 	if err != nil {
-		return nil, fmt.Errorf("%sSMSP_CERT, _KEY, _CA: %w", prefix, err)
+		return nil, fmt.Errorf("%sSMSP_CERT, _KEY, _CA: %w; give the paths of PEM files", prefix, err)
 	}
 	for _, pair := range c.Certificates {
 		if time.Now().After(pair.Leaf.NotAfter) {

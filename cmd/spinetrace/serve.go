@@ -196,7 +196,7 @@ func (s *service) ready() error {
 		return errors.New("the service is stopping")
 	}
 	if err := s.store.Ready(); err != nil {
-		return err
+		return fmt.Errorf("the store takes no commits: %w", err)
 	}
 	if !s.hasStarted() {
 		return errNotRecorded
@@ -245,6 +245,8 @@ func (s *service) start(ctx context.Context) error {
 		return nil
 	case ctx.Err() != nil:
 		return nil // told to stop before the store came up
+	case errors.Is(err, store.ErrChainInUse):
+		return fmt.Errorf("%w; stop it, or give this instance a %sCHAIN of its own", err, prefix)
 	}
 	return err
 }

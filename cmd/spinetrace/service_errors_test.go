@@ -46,8 +46,8 @@ func TestClearErrors(t *testing.T) {
 			set:  map[string]string{"MLLP_TLS": "server", "MLLP_CERT": "nowhere.pem", "MLLP_KEY": "nowhere.pem"},
 			want: "SPINETRACE_MLLP_CERT: cannot be used: open nowhere.pem: no such file",
 		},
-		"no certificate": {set: map[string]string{"SMSP_URL": "https://127.0.0.1:1/", "SMSP_CA": noPEM}, want: "SMSP_CERT, _KEY, _CA: "},
-		"chain in use":   {set: map[string]string{"CHAIN": "held"}, want: `chain "held" is being written by a process on`},
+		"no certificate": {set: map[string]string{"SMSP_URL": "https://127.0.0.1:1/", "SMSP_CA": noPEM}, want: "holds no certificate in PEM form; give the paths of PEM files"},
+		"chain in use":   {set: map[string]string{"CHAIN": "held"}, want: "stop it, or give this instance a SPINETRACE_CHAIN of its own"},
 		"misspelt store": {store: "postgress://localhost/x", want: "SPINETRACE_STORE: is neither postgres://... nor sqlite:PATH"},
 	} {
 		t.Run(name, func(t *testing.T) {
