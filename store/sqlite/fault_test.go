@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	lib "modernc.org/sqlite/lib"
 
 	"spinetrace/store"
 )
@@ -205,5 +208,30 @@ func TestJournalIsAppendOnly(t *testing.T) {
 				t.Errorf("%s: error = %v, want a refusal", statement, err)
 			}
 		}
+	}
+}
+
+func TestNamesThatCannotBe(t *testing.T) {
+	if _, err := Open("", store.Options{}); err == nil {
+		t.Error("Open() without a file: want an error")
+	}
+	s := open(t, newPath(t), store.Options{Chain: strings.Repeat("x", 51)})
+	if err := s.Start(deadline(t)); err == nil || !strings.Contains(err.Error(), "51 bytes") {
+		t.Errorf("Start() error = %v, want one about the chain's name", err)
+	}
+}
+
+func TestFaultsThatPass(t *testing.T) {
+	for code, want := range map[int]bool{
+		lib.SQLITE_BUSY: true, lib.SQLITE_FULL: true, lib.SQLITE_IOERR_FSYNC: true, lib.SQLITE_BUSY_SNAPSHOT: true,
+		lib.SQLITE_NOTADB: false, lib.SQLITE_CORRUPT: false, lib.SQLITE_READONLY: false, lib.SQLITE_CANTOPEN: false, 999: false,
+	} {
+		err := fmt.Errorf("wrapped: %w", &fault{"open", code})
+		if got := passes(err); got != want {
+			t.Errorf("passes(%v) = %t, want %t", err, got, want)
+		}
+	}
+	if passes(store.ErrSchema) {
+		t.Error("a schema that is not known does not pass")
 	}
 }

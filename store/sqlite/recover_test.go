@@ -303,3 +303,35 @@ func commitForEver(t *testing.T, path string) {
 		}
 	}
 }
+
+// Somebody who ignores the lock has written the chain: what he wrote is taken as it is.
+func TestChainWrittenBySomebodyElse(t *testing.T) {
+	path := newPath(t)
+	s := start(t, path, store.Options{})
+	keep(t, s, 2)
+	change(t, path, `insert into event (chain, seq, at, kind, exchange, doc, hash)
+		select chain, 3, at, kind, exchange, doc, hash from event where seq = 2`)
+	wantUnavailable(t, s, "an event with the next number is already there")
+	eventually(t, func() bool { return s.Ready() == nil })
+	keep(t, s, 1)
+	var found *store.Break
+	if _, err := store.Verify(deadline(t), s, "main", true, nil); !errors.As(err, &found) || found.Seq != 3 {
+		t.Errorf("Verify() error = %v, want a break at 3, which was not ours", err)
+	}
+}
+
+func TestReadersOfAClosedStore(t *testing.T) {
+	s := start(t, newPath(t), store.Options{})
+	keep(t, s, 1)
+	must(t, s.Close())
+	_, _, answer := s.Answer(deadline(t), store.NewID())
+	_, _, parts := s.Parts(deadline(t), store.Event{})
+	_, heads := s.Heads(deadline(t))
+	_, find := s.Find(deadline(t), "PAS1", 1)
+	_, verify := store.Verify(deadline(t), s, "main", true, nil)
+	for name, err := range map[string]error{"Answer": answer, "Parts": parts, "Heads": heads, "Find": find, "Verify": verify} {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s() error = %v, want ErrUnavailable", name, err)
+		}
+	}
+}
