@@ -288,6 +288,8 @@ func TestAuditUsage(t *testing.T) {
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},
 		{"audit show --seq main:0", exitUsage, "write CHAIN:N"},
 		{"audit show A --as=", exitUsage, "--as"},
+		{"audit verify --kept main:7", exitUsage, "write CHAIN:N:HASH"},
+		{"audit verify --kept main:x:" + strings.Repeat("0", 64), exitUsage, "write CHAIN:N"},
 		{"audit show NOBODY", exitFailed, "the journal holds no such message"},
 		{"audit show --seq main:99", exitFailed, "the journal holds no such message"},
 		{"audit show " + soleID + " --seq main:6", exitFailed, "the journal holds no such message"},
@@ -353,6 +355,32 @@ func TestAuditVerifyNamesTheBreak(t *testing.T) {
 				t.Errorf("as JSON: %s", out)
 			}
 		})
+	}
+}
+
+// TestAuditVerifyComparesKeptHeads: a chain whose end was cut off holds in itself.
+func TestAuditVerifyComparesKeptHeads(t *testing.T) {
+	j := newJournal(t)
+	_, out, _ := runCommand("audit", "head")
+	hash := strings.Fields(out)[3]
+	other := strings.Repeat("0", len(hash))
+	for _, tt := range []struct{ kept, says string }{
+		{"main:7:" + strings.ToUpper(hash), ""},
+		{"main:7:" + other, "BROKEN at main:7: hash is not the one that was kept"},
+		{"main:8:" + hash, "BROKEN at main:8: missing: the chain was longer"},
+		{"gone:1:" + hash, "BROKEN at gone:1: missing"},
+	} {
+		code, out, _ := runCommand("audit", "verify", "--kept", tt.kept)
+		if (code == exitOK) != (tt.says == "") || !strings.Contains(out, tt.says) {
+			t.Errorf("--kept %s: exit code %d\n%swant %q", tt.kept, code, out, tt.says)
+		}
+	}
+	j.tamper(t, "drop trigger event_delete", "delete from event where seq = 7")
+	if code, out, _ := runCommand("audit", "verify"); code != exitOK {
+		t.Errorf("exit code %d without a kept head\n%s", code, out)
+	}
+	if code, _, _ := runCommand("audit", "verify", "--kept", "main:7:"+hash); code != exitFailed {
+		t.Errorf("exit code %d although the end was cut off", code)
 	}
 }
 

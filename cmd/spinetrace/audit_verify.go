@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"spinetrace/store"
@@ -13,16 +15,38 @@ import (
 
 // verifying is what `audit verify` was asked for.
 type verifying struct {
-	chain  string // "": all of them
+	chain  string     // "": all of them
+	kept   []keptHead // what the chains were on earlier days
 	bodies bool
 	json   bool
+}
+
+// keptHead is a head that was kept outside the database.
+type keptHead struct {
+	place
+	hash string
+}
+
+// parseKeptHead reads CHAIN:N:HASH, of which the last two are what `audit head` prints.
+func parseKeptHead(s string) (keptHead, error) {
+	at := strings.LastIndex(s, ":")
+	if at < 0 || len(s)-at-1 != hex.EncodedLen(len(store.Hash{})) {
+		return keptHead{}, errors.New("write CHAIN:N:HASH, as audit head printed them")
+	}
+	p, err := parsePlace(s[:at])
+	return keptHead{p, strings.ToLower(s[at+1:])}, err
 }
 
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
 	var v verifying
-	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. Keep what it prints outside the database: a journal\nthat is shorter one day than it was before has lost its end.")
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. That the end of a chain was cut off shows only in a head\nthat was kept outside the database: --kept compares it.")
 	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only")
+	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
+		kept, err := parseKeptHead(text)
+		v.kept = append(v.kept, kept)
+		return err
+	})
 	fs.BoolVar(&v.bodies, "bodies", false, "compare every body with its digest, too")
 	fs.BoolVar(&v.json, "json", false, "print one JSON object for every chain")
 	if err := parse(fs, c, args, 0); err != nil {
@@ -72,15 +96,27 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if v.json {
 		return nil
 	}
+	if len(heads) == 0 {
+		_, err = fmt.Fprintln(w, "the journal is empty")
+		return err
+	}
 	_, err = fmt.Fprintf(w, "%s verified, nothing is missing or changed\n", count(len(heads), "chain", "chains"))
 	return err
 }
 
-// heads returns the chains to walk.
+// heads returns the chains to walk, with those that are gone but were kept.
 func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, error) {
 	heads, err := db.Heads(ctx)
-	if err != nil || v.chain == "" {
-		return heads, err
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range v.kept {
+		if !slices.ContainsFunc(heads, func(h store.Head) bool { return h.Chain == k.chain }) {
+			heads = append(heads, store.Head{Chain: k.chain})
+		}
+	}
+	if v.chain == "" {
+		return heads, nil
 	}
 	heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != v.chain })
 	if len(heads) == 0 {
@@ -102,13 +138,33 @@ func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (w
 	var b *store.Break
 	switch {
 	case errors.As(err, &b):
-		r.Break = &broken{b.Seq, b.What}
+		r.Break, err = &broken{b.Seq, b.What}, nil
 	case err != nil:
-		return r, err
 	case seen.Head.Seq < head.Seq:
 		r.Break = &broken{seen.Head.Seq + 1, fmt.Sprintf("missing, although the head was %d", head.Seq)}
+	default:
+		r.Break, err = v.compare(ctx, db, head.Chain)
 	}
-	return r, nil
+	return r, err
+}
+
+// compare looks for the kept heads of a chain that holds in itself.
+func (v verifying) compare(ctx context.Context, db store.Audit, chain string) (*broken, error) {
+	for _, k := range v.kept {
+		if k.chain != chain {
+			continue
+		}
+		found, err := collect(ctx, db, store.Query{Chain: chain, From: k.seq}, 1)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(found) == 0:
+			return &broken{k.seq, "missing: the chain was longer when its head was kept"}, nil
+		case found[0].Hash.String() != k.hash:
+			return &broken{k.seq, "hash is not the one that was kept"}, nil
+		}
+	}
+	return nil, nil
 }
 
 func (v verifying) print(w io.Writer, r walked) error {

@@ -194,10 +194,15 @@ func (d *demonstration) printf(format string, args ...any) error {
 }
 
 func (d *demonstration) welcome() string {
-	return strings.TrimPrefix(banner, "\n") + fmt.Sprintf(`The service listens on %s, asks the simulator and writes its journal into
-%s.
-What follows was really sent over TCP: > is the message, < the answer, = what happened.
-`, d.service.mllpPort.Addr(), d.dir)
+	var b strings.Builder
+	b.WriteString(strings.TrimPrefix(banner, "\n"))
+	writeRows(&b, []factRow{
+		{"service", d.service.mllpPort.Addr().String()},
+		{"asks", d.sim.URL + " (the simulator)"},
+		{"journal and log", d.dir},
+	})
+	b.WriteString("\nWhat follows was really sent over TCP: > is the message, < the answer, = what happened.\n")
+	return b.String()
 }
 
 // send sends every sample and checks the answer.

@@ -12,7 +12,7 @@ type sample struct {
 	title  string
 	want   []field // of the answer
 	unseen bool    // the back end must not be asked
-	told   string  // what happened
+	told   string  // what happened, behind what was asked
 }
 
 // field is a place in an answer and what is there. A field without repetition is meant
@@ -21,44 +21,96 @@ type field struct{ path, value string }
 
 // The files are in the order in which they are sent. The last is the first, sent again.
 var samples = []sample{
-	{"01-a28-traced.hl7", "ADT^A28, a new patient without an NHS number", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "Traced"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
-	}, false, "one patient found; PID-3 brings the number back, with NSTS01"},
-	{"02-a31-verified.hl7", "ADT^A31, an update; the NHS number is not verified yet (NSTS03)", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "Verified"}, {"PID-3", "D100002^^^DEMO^MR~9990000026^^^NHS^NH"}, {"PID-32", "NSTS01"},
-	}, false, "the number is this patient's, so NSTS01"},
-	{"03-a28-no-match.hl7", "ADT^A28, a new patient whom nobody knows", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "No match"}, {"PID-3", "D100003^^^DEMO^MR"}, {"PID-32", "NSTS04"},
-	}, false, "nobody found; that is an answer and no error: AA, NSTS04"},
-	{"04-a31-superseded.hl7", "ADT^A31, an update; the NHS number, written 3-3-4, was replaced by another", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "NHS number superseded; tell the patient"},
-		{"PID-3", "D100004^^^DEMO^MR~9994104616^^^NHS^NH"}, {"PID-32", "NSTS01"},
-	}, false, "superseded; PID-3 has the new number in place of the old one"},
-	{"05-a28-twins.hl7", "ADT^A28, a new patient: one of two twins, given name not known", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "Multiple matches"}, {"PID-3", "D100005^^^DEMO^MR"}, {"PID-32", "NSTS04"},
-	}, false, "more than one fits; nobody guesses, so there is no number"},
-	{"06-a31-invalidated.hl7", "ADT^A31, an update; the NHS number was withdrawn", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "NHS number invalidated"},
-		{"PID-3", "D100006^^^DEMO^MR~9990600635^^^NHS^NH"}, {"PID-32", "NSTS05"},
-	}, false, "withdrawn without a successor; PID-3 stays as it came, NSTS05"},
-	{"07-a03-not-used.hl7", "ADT^A03, a discharge", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "Event not used"}, {"PID-3", ""},
-	}, true, "stored and acknowledged; A03 is no reason to trace"},
-	{"08-a28-settled.hl7", "ADT^A28, a patient whose NHS number is verified already (NSTS01)", []field{
-		{"MSA-1", "AA"}, {"MSA-3", "Not traced: status"}, {"PID-3", ""},
-	}, true, "stored and acknowledged; there is nothing left to find out"},
-	{"09-a19-found.hl7", "QRY^A19, a query by NHS number and birth date", []field{
-		{"MSA-1", "AA"}, {"QAK-1", "Q0009"}, {"QAK-2", "OK"}, {"PID-3", "9990000034^^^NHS^NH"}, {"PID-7", "19880229"}, {"PID-32", "NSTS01"},
-	}, false, "the patient's details come back in the answer"},
-	{"10-q22-found.hl7", "QBP^Q22, a query by name, birth date, sex and postcode", []field{
-		{"MSA-1", "AA"}, {"QAK-1", "TAG0010"}, {"QAK-2", "OK"}, {"PID-3", "9990500002^^^NHS^NH"}, {"PID-32", "NSTS01"},
-	}, false, "one patient found; the details and the number come back"},
-	{"11-q22-not-understood.hl7", "QBP^Q22, a query with a parameter that no standard has", []field{
-		{"MSA-1", "AE"}, {"QAK-2", "AE"}, {"ERR-2", "QPD^1^3^2"}, {"ERR-3.1", "102"}, {"PID-3", ""},
-	}, true, "refused; ERR says where: the second parameter of QPD-3"},
-	{"12-a28-resent.hl7", "ADT^A28, the first message again from a sender that missed the answer", []field{
-		{"MSA-1", "AA"}, {"MSA-2", "DEMO0001"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
-	}, true, "the stored answer, byte for byte"},
+	{
+		file: "01-a28-traced.hl7", title: "ADT^A28, a new patient without an NHS number",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "Traced"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
+		},
+		told: "one patient found; PID-3 brings the number back, with NSTS01",
+	},
+	{
+		file: "02-a31-verified.hl7", title: "ADT^A31, an update; the NHS number is not verified yet (NSTS03)",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "Verified"}, {"PID-3", "D100002^^^DEMO^MR~9990000026^^^NHS^NH"}, {"PID-32", "NSTS01"},
+		},
+		told: "the number is this patient's, so NSTS01",
+	},
+	{
+		file: "03-a28-no-match.hl7", title: "ADT^A28, a new patient whom nobody knows",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "No match"}, {"PID-3", "D100003^^^DEMO^MR"}, {"PID-32", "NSTS04"},
+		},
+		told: "nobody found; that is an answer and no error: AA, NSTS04",
+	},
+	{
+		file: "04-a31-superseded.hl7", title: "ADT^A31, an update; the NHS number, written 3-3-4, was replaced by another",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "NHS number superseded; tell the patient"},
+			{"PID-3", "D100004^^^DEMO^MR~9994104616^^^NHS^NH"}, {"PID-32", "NSTS01"},
+		},
+		told: "superseded; PID-3 has the new number in place of the old one",
+	},
+	{
+		file: "05-a28-twins.hl7", title: "ADT^A28, a new patient: one of two twins, given name not known",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "Multiple matches"}, {"PID-3", "D100005^^^DEMO^MR"}, {"PID-32", "NSTS04"},
+		},
+		told: "more than one fits; nobody guesses, so there is no number",
+	},
+	{
+		file: "06-a31-invalidated.hl7", title: "ADT^A31, an update; the NHS number was withdrawn",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "NHS number invalidated"},
+			{"PID-3", "D100006^^^DEMO^MR~9990600635^^^NHS^NH"}, {"PID-32", "NSTS05"},
+		},
+		told: "withdrawn without a successor; PID-3 stays as it came, NSTS05",
+	},
+	{
+		file: "07-a03-not-used.hl7", title: "ADT^A03, a discharge",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "Event not used"}, {"PID-3", ""},
+		},
+		unseen: true,
+		told:   "stored and acknowledged; A03 is no reason to trace",
+	},
+	{
+		file: "08-a28-settled.hl7", title: "ADT^A28, a patient whose NHS number is verified already (NSTS01)",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-3", "Not traced: status"}, {"PID-3", ""},
+		},
+		unseen: true,
+		told:   "stored and acknowledged; there is nothing left to find out",
+	},
+	{
+		file: "09-a19-found.hl7", title: "QRY^A19, a query by NHS number and birth date",
+		want: []field{
+			{"MSA-1", "AA"}, {"QAK-1", "Q0009"}, {"QAK-2", "OK"}, {"PID-3", "9990000034^^^NHS^NH"}, {"PID-7", "19880229"}, {"PID-32", "NSTS01"},
+		},
+		told: "the patient's details come back in the answer",
+	},
+	{
+		file: "10-q22-found.hl7", title: "QBP^Q22, a query by name, birth date, sex and postcode",
+		want: []field{
+			{"MSA-1", "AA"}, {"QAK-1", "TAG0010"}, {"QAK-2", "OK"}, {"PID-3", "9990500002^^^NHS^NH"}, {"PID-32", "NSTS01"},
+		},
+		told: "one patient found; the details and the number come back",
+	},
+	{
+		file: "11-q22-not-understood.hl7", title: "QBP^Q22, a query with a parameter that no standard has",
+		want: []field{
+			{"MSA-1", "AE"}, {"QAK-2", "AE"}, {"ERR-2", "QPD^1^3^2"}, {"ERR-3.1", "102"}, {"PID-3", ""},
+		},
+		unseen: true,
+		told:   "refused; ERR says where: the second parameter of QPD-3",
+	},
+	{
+		file: "12-a28-resent.hl7", title: "ADT^A28, the first message again from a sender that missed the answer",
+		want: []field{
+			{"MSA-1", "AA"}, {"MSA-2", "DEMO0001"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
+		},
+		unseen: true,
+		told:   "the stored answer, byte for byte",
+	},
 }
 
 // check says what is not as expected.

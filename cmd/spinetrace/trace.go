@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"spinetrace/exchange"
 	"spinetrace/pds"
 	"spinetrace/store"
 )
@@ -130,17 +131,24 @@ func (t *tracing) ask(ctx context.Context, c console, cfg *config, req pds.Reque
 		return err
 	}
 	h.Journal = db
+	return errors.Join(t.record(ctx, c.Out, h, cfg.Backend, req), db.Close())
+}
+
+// record asks, which is recorded, and prints the answer.
+func (t *tracing) record(ctx context.Context, w io.Writer, h *exchange.Handler, backend string, req pds.Request) error {
 	start := time.Now()
 	id, res, err := h.Trace(ctx, t.as, req)
-	took := time.Since(start)
-	if err := errors.Join(err, db.Close()); err != nil {
+	if class := pds.ClassOf(err); class != 0 && class != pds.Unrecorded {
 		return fmt.Errorf("nobody could find out (recorded as %s): %w", id, err)
 	}
-	a := tracedAnswer{cfg.Backend, id, req, res, took}
-	if t.json {
-		return encodeJSON(c.Out, a.json())
+	if err != nil {
+		return err
 	}
-	return a.print(c.Out)
+	a := tracedAnswer{backend, id, req, res, time.Since(start)}
+	if t.json {
+		return encodeJSON(w, a.json())
+	}
+	return a.print(w)
 }
 
 // tracedAnswer is a question and its answer.
