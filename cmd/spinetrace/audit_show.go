@@ -188,10 +188,15 @@ func (s showing) list(page *bytes.Buffer, hits []store.Exchange) error {
 		}
 		return nil
 	}
-	fmt.Fprintf(page, "%s\n\n%d messages have this control id, the newest first. Choose one with --seq:\n\n", confidential, len(hits))
+	many := strconv.Itoa(len(hits))
+	if len(hits) == maxHits {
+		many = "At least " + many
+	}
+	fmt.Fprintf(page, "%s\n\n%s messages have this control id, the newest first. Choose one with --seq:\n\n", confidential, many)
 	for _, x := range hits {
-		fmt.Fprintf(page, "  --seq %-14s %s  %-12s %s from %s at %s\n",
-			place{x.Chain, x.Seq}, x.At.Format(timeText), x.Outcome, printable(x.Type), printable(x.Application), printable(x.Facility))
+		from := strings.Trim(x.Application+", "+x.Facility, ", ")
+		fmt.Fprintf(page, "  --seq %-14s %s  %-12s %s from %s\n",
+			place{x.Chain, x.Seq}, x.At.Format(timeText), x.Outcome, printable(x.Type), printable(from))
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func headline(story []store.Event) string {
 		return place{first.Chain, first.Seq}.String() + ", whose document cannot be read"
 	}
 	if first.Exchange == (store.ID{}) {
-		return "Event of the service itself at " + place{first.Chain, first.Seq}.String()
+		return "An event that belongs to no message: " + place{first.Chain, first.Seq}.String()
 	}
 	outcome := "unfinished"
 	for _, e := range story {
