@@ -69,7 +69,7 @@ type config struct {
 	SMSPValidity       time.Duration `envconfig:"SPINETRACE_SMSP_TIMESTAMP_VALIDITY" default:"10m" min:"10s" max:"24h" desc:"from Created to Expires of a question"`
 	SMSPLocalIDRoot    string        `envconfig:"SPINETRACE_SMSP_LOCAL_ID_ROOT" shown:"the generic one" desc:"OID of the local patient number"`
 	SMSPLocalIDPrefix  string        `envconfig:"SPINETRACE_SMSP_LOCAL_ID_PREFIX" shown:"ODS" desc:"what stands before the local patient number"`
-	SMSPShortSurname   string        `envconfig:"SPINETRACE_SMSP_SHORT_SURNAME" default:"send" oneof:"send,omit" desc:"a surname of one or two letters in a search"`
+	SMSPShortSurname   string        `envconfig:"SPINETRACE_SMSP_SHORT_SURNAME" default:"send" oneof:"send,omit" desc:"a surname of one or two letters in a verify or a lookup by number; omit leaves the name out"`
 	SMSPAcceptStale    bool          `envconfig:"SPINETRACE_SMSP_ACCEPT_STALE" default:"true" desc:"answer a query from the provider's local copy (SMSP-0003); false answers AR 207"`
 	SMSPMaxResponse    Size          `envconfig:"SPINETRACE_SMSP_MAX_RESPONSE_BYTES" default:"1MiB" min:"16KiB" max:"64MiB" desc:"longest answer that is read"`
 	SMSPProxy          Secret        `envconfig:"SPINETRACE_SMSP_PROXY" shown:"none" desc:"http or https URL of the proxy to go through"`
