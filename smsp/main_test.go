@@ -2,6 +2,7 @@ package smsp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -126,7 +127,7 @@ func (m *memo) only(t *testing.T) pds.Answer {
 // wantError checks class, code, status and whether to ask again.
 func wantError(t *testing.T, err error, want pds.Error) {
 	t.Helper()
-	got, ok := err.(*pds.Error)
+	got, ok := errors.AsType[*pds.Error](err)
 	if !ok {
 		t.Fatalf("error = %v (%T), want a *pds.Error of class %v", err, err, want.Class)
 	}

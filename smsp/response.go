@@ -176,6 +176,8 @@ func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error
 		if differs {
 			return invalid("local copy is of another number")
 		}
+	default:
+		return nil // the others are about nobody
 	}
 	a.result.NHSNumber = number
 	return checkBirth(q, patient)

@@ -111,6 +111,10 @@ var (
 	errEncoding = errors.New("content encoding not supported")
 )
 
+// usualBody is as many bytes as room is made for on the word of a Content-Length. A real
+// answer is shorter.
+const usualBody = 32 << 10
+
 // readBody returns the decoded body up to limit, with an error what there is of it.
 // Providers compress unasked.
 func readBody(resp *http.Response, limit int64) ([]byte, error) {
@@ -118,11 +122,13 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if int64(len(body)) > limit {
-		return body[:limit], errTooLarge
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), usualBody)) + bytes.MinRead)
+	_, err = body.ReadFrom(io.LimitReader(r, limit+1))
+	if int64(body.Len()) > limit {
+		return body.Bytes()[:limit], errTooLarge
 	}
-	return body, err
+	return body.Bytes(), err
 }
 
 func decoded(resp *http.Response) (io.Reader, error) {

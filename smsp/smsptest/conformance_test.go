@@ -17,7 +17,7 @@ func TestClientConforms(t *testing.T) {
 	})
 }
 
-func newClient(t *testing.T, s *smsptest.Server) *smsp.Client {
+func newClient(t testing.TB, s *smsptest.Server) *smsp.Client {
 	c := &smsp.Client{Endpoint: s.URL, ODS: "X99", System: "conformance"}
 	t.Cleanup(c.CloseIdleConnections)
 	return c
@@ -99,4 +99,23 @@ func TestClientMakesNewIDs(t *testing.T) {
 	if len(seen) != 12 {
 		t.Errorf("%d identifiers in three messages, want 12", len(seen))
 	}
+}
+
+// BenchmarkTrace: one lookup of details by number after the other from as many goroutines
+// as there are processors, client and simulator together, over loopback without TLS.
+func BenchmarkTrace(b *testing.B) {
+	c := newClient(b, smsptest.NewServer(b, pdstest.People()))
+	req := pds.Request{
+		Want:      pds.DetailsByNumber,
+		NHSNumber: pds.MustNHSNumber("9990000018"),
+		Who:       pds.Demographics{BirthDate: pds.Date{Year: 1962, Month: 4, Day: 17}},
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if res, err := c.Trace(b.Context(), req); err != nil || res.Outcome != pds.Matched {
+				b.Errorf("got %v, %v; want %v", res.Outcome, err, pds.Matched)
+			}
+		}
+	})
 }
