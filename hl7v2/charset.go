@@ -255,11 +255,9 @@ func foldRune(r rune) string {
 	if plain, ok := plainForms[r]; ok {
 		return plain
 	}
-	for _, base := range norm.NFD.String(string(r)) {
-		if base != r && base != utf8.RuneError {
-			return string(base)
-		}
-		break
+	base, _ := utf8.DecodeRuneInString(norm.NFD.String(string(r)))
+	if base != r && base != utf8.RuneError {
+		return string(base)
 	}
 	return "?"
 }

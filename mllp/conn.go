@@ -186,8 +186,15 @@ func (c *conn) deadline() time.Time {
 		return time.Time{}
 	case stFS:
 		return time.Now().Add(crWait)
+	default:
+		return c.gapEnds(gap)
 	}
+}
+
+// gapEnds returns until when the next byte of a frame, or of junk, may come.
+func (c *conn) gapEnds(gap time.Duration) time.Time {
 	now := time.Now()
+	sc := &c.in.sc
 	if c.serial != sc.serial {
 		c.serial, c.since = sc.serial, now
 	}
@@ -245,10 +252,10 @@ func (c *conn) handle(ctx context.Context, ev event) bool {
 		c.srv.count(EventAbandoned)
 		c.broken(ctx, p, BrokenAbandoned, ErrAbandoned)
 		return true
+	default:
+		c.junk(ctx, p, looksLike(p.body))
+		return ev == evJunk
 	}
-	reason := looksLike(p.body)
-	c.junk(ctx, p, reason)
-	return ev == evJunk
 }
 
 func (c *conn) message(ctx context.Context, msg []byte) bool {

@@ -223,7 +223,7 @@ func FuzzFrame(f *testing.F) {
 				t.Errorf("Next() = %q, %v, want %q", got, err, want)
 			}
 		}
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("Next() at the end: %v, want EOF", err)
 		}
 	})
@@ -284,7 +284,7 @@ func TestHalfSentFramesAreCheap(t *testing.T) {
 	before := heapInUse()
 	for i := range held {
 		held[i] = NewReader(strings.NewReader(half), 0)
-		if _, err := held[i].Next(); err != io.ErrUnexpectedEOF {
+		if _, err := held[i].Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package mllp_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func serve(tb testing.TB, s *mllp.Server, ln net.Listener) {
 		if err := s.Shutdown(ctx); err != nil {
 			tb.Errorf("Shutdown() = %v", err)
 		}
-		if err := <-done; err != mllp.ErrServerClosed {
+		if err := <-done; !errors.Is(err, mllp.ErrServerClosed) {
 			tb.Errorf("Serve() = %v, want %v", err, mllp.ErrServerClosed)
 		}
 	})

@@ -45,6 +45,7 @@ func (r *Reader) Next() ([]byte, error) {
 			return nil, ErrFrameTooLarge
 		case evJunkTooLong, evForeign:
 			return nil, ErrJunk
+		case evNone, evAbandoned, evJunk: // the next frame may be whole
 		}
 	}
 }

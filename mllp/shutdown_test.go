@@ -150,7 +150,7 @@ func TestServeAfterShutdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := srv.Serve(ln); err != mllp.ErrServerClosed {
+	if err := srv.Serve(ln); !errors.Is(err, mllp.ErrServerClosed) {
 		t.Errorf("Serve() = %v, want %v", err, mllp.ErrServerClosed)
 	}
 }

@@ -283,7 +283,7 @@ func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{errs: []error{busy, busy, busy, busy, busy}}
 		var states []bool
-		var b pds.Tracer = pds.Breaker(s, pds.Trip{StateChanged: func(open bool) { states = append(states, open) }})
+		b := pds.Breaker(s, pds.Trip{StateChanged: func(open bool) { states = append(states, open) }})
 		ask := func() error {
 			_, err := b.Trace(context.Background(), pds.Request{})
 			return err
