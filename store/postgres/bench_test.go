@@ -17,8 +17,12 @@ import (
 // on a server of its own with the default durability (fsync and synchronous_commit on).
 // untraced is one commit: one event, claim, exchange, both bodies of an ADT^A28 of 0.3 KB.
 // traced is two: four events with a body each, the SOAP bodies of 1.5 KB, closed by a reply.
-// What a flush to the disk costs, measured on the same disk, is reported beside each figure:
-// on one connection it is most of the time.
+// What one write and flush to the same disk costs is reported beside each figure: on one
+// connection it is most of the time.
+//
+// On 2 cores that had other work to do, at 0.2 ms a flush: 1,700 / 5,900 / 21,200 untraced
+// and 940 / 3,100 / 5,300 traced messages a second. Without flushes, 64 callers: 23,900 and
+// 7,900; a message costs PostgreSQL 29 and 63 us, this process 20 and 82 us.
 func BenchmarkCommit(b *testing.B) {
 	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
 	template := srv.Template(b, "migrated", migrate)
