@@ -151,7 +151,7 @@ const (
 )
 
 // judge decides what became of a batch. Only what PostgreSQL documents as an aborted
-// statement counts as not kept (storage classes 22, 23, 40, 42, 54).
+// statement counts as not kept: classes 22, 23, 40, 42 and 54.
 func judge(err error) verdict {
 	if err == nil {
 		return written
