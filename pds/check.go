@@ -59,16 +59,15 @@ func (r Rules) fault(req Request) string {
 
 // datePlausible refuses dates before 1850 and in the future, and days that no calendar has.
 func (r Rules) datePlausible(d Date) bool {
-	if _, err := ParseDate(d.Digits()); err != nil {
-		return false
-	}
 	now := time.Now
 	if r.Now != nil {
 		now = r.Now
 	}
-	today := now().Format("20060102")
-	digits := d.Digits()
-	return d.Year >= 1850 && digits <= today[:len(digits)]
+	today := now()
+	month, day := max(d.Month, 1), max(d.Day, 1)
+	t := time.Date(d.Year, time.Month(month), day, 0, 0, 0, 0, today.Location())
+	exists := t.Day() == day && int(t.Month()) == month
+	return exists && d.Year >= 1850 && !t.After(today)
 }
 
 // wildcardsFine applies the wildcard rule: one "*", last, after two characters or more.

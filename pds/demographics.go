@@ -42,16 +42,23 @@ func (d Date) Full() bool { return d.Year != 0 && d.Month != 0 && d.Day != 0 }
 
 // Digits returns YYYY, YYYYMM or YYYYMMDD, "" when the date is not known.
 func (d Date) Digits() string {
-	switch {
-	case d.Year == 0:
+	if d.Year == 0 {
 		return ""
-	case d.Month == 0:
-		return fmt.Sprintf("%04d", d.Year)
-	case d.Day == 0:
-		return fmt.Sprintf("%04d%02d", d.Year, d.Month)
 	}
-	return fmt.Sprintf("%04d%02d%02d", d.Year, d.Month, d.Day)
+	all := [8]byte{
+		digit(d.Year / 1000), digit(d.Year / 100), digit(d.Year / 10), digit(d.Year),
+		digit(d.Month / 10), digit(d.Month), digit(d.Day / 10), digit(d.Day),
+	}
+	switch {
+	case d.Month == 0:
+		return string(all[:4])
+	case d.Day == 0:
+		return string(all[:6])
+	}
+	return string(all[:])
 }
+
+func digit(n int) byte { return byte('0' + n%10) }
 
 // Agrees tells whether two known dates are the same to the precision of the shorter.
 func (d Date) Agrees(other Date) bool {
@@ -90,7 +97,7 @@ func (s Sex) Code() string {
 	if s == 0 {
 		return ""
 	}
-	return string(rune(s))
+	return string([]byte{byte(s)})
 }
 
 // Demographics is what the asker knows of the patient: the search fields and nothing
