@@ -15,9 +15,10 @@ import (
 // adminHandler serves what an operator's tools ask.
 //
 //	/-/healthy  200 while the process runs
-//	/-/ready    200 while messages are taken and the store commits; else 503 and a sentence
+//	/-/ready    200 while messages are taken and the store commits, with a notice of what
+//	            should be done soon; else 503 and a sentence
 //	/metrics    for Prometheus
-func adminHandler(ready func() error, metrics *prometheus.Registry) http.Handler {
+func adminHandler(ready func() error, notice func() string, metrics *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusOK, "healthy")
@@ -27,7 +28,11 @@ func adminHandler(ready func() error, metrics *prometheus.Registry) http.Handler
 			say(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 			return
 		}
-		say(w, http.StatusOK, "ready")
+		sentence := "ready"
+		if soon := notice(); soon != "" {
+			sentence += "; " + soon
+		}
+		say(w, http.StatusOK, sentence)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	return mux

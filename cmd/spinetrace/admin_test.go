@@ -29,9 +29,14 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func TestReadySaysWhyNot(t *testing.T) {
 	var why error
-	h := adminHandler(func() error { return why }, newMetrics(thisBuild()).registry)
+	var soon string
+	h := adminHandler(func() error { return why }, func() string { return soon }, newMetrics(thisBuild()).registry)
 	if status, body := get(t, h, "/-/ready"); status != http.StatusOK || body != "ready\n" {
 		t.Errorf("ready: got %d %q", status, body)
+	}
+	soon = "the journal has partitions until 2030-03-17: run `spinetrace migrate up`"
+	if status, body := get(t, h, "/-/ready"); status != http.StatusOK || body != "ready; "+soon+"\n" {
+		t.Errorf("ready with a notice: got %d %q", status, body)
 	}
 	why = errors.New("postgres: the database is starting up")
 	if status, body := get(t, h, "/-/ready"); status != http.StatusServiceUnavailable || body != "not ready: postgres: the database is starting up\n" {
@@ -44,6 +49,25 @@ func TestReadySaysWhyNot(t *testing.T) {
 		t.Errorf("another path: got %d", status)
 	}
 }
+
+func TestNoticeOfPartitionsThatEnd(t *testing.T) {
+	for days, want := range map[int]bool{30: true, 60: true, 90: false} {
+		s := &service{store: endingStore{until: time.Now().AddDate(0, 0, days)}}
+		if got := s.notice(); (got != "") != want {
+			t.Errorf("partitions for %d days: notice %q", days, got)
+		}
+	}
+	if got := (&service{store: endingStore{}}).notice(); got != "" {
+		t.Errorf("not looked yet: notice %q", got)
+	}
+}
+
+type endingStore struct {
+	store.Store
+	until time.Time
+}
+
+func (s endingStore) PartitionsUntil() time.Time { return s.until }
 
 // closedStore is a store that has partitions and is closed.
 type closedStore struct{ store.Store }
@@ -63,7 +87,7 @@ func TestMetrics(t *testing.T) {
 	m.asked(pds.Number, time.Millisecond, pds.Result{}, &pds.Error{Class: pds.Unrecorded})
 	m.breaker(true)
 
-	_, body := get(t, adminHandler(func() error { return nil }, m.registry), "/metrics")
+	_, body := get(t, adminHandler(func() error { return nil }, func() string { return "" }, m.registry), "/metrics")
 	for _, line := range []string{
 		`spinetrace_connections 1`,
 		`spinetrace_connections_busy 1`,

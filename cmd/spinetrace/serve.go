@@ -98,7 +98,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	s.handler.Journal = afterStart{s.store, s}
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
-	s.admin = newHTTPServer(adminHandler(s.ready, m.registry))
+	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry))
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
@@ -230,6 +230,22 @@ func (j afterStart) Commit(ctx context.Context, c store.Commit) (store.Receipt, 
 	return j.Journal.Commit(ctx, c)
 }
 
+// noticeBefore is how long before the store's partitions end somebody should hear of it.
+const noticeBefore = 61 * 24 * time.Hour
+
+// notice says what an operator should do soon, "" when there is nothing.
+func (s *service) notice() string {
+	p, ok := s.store.(interface{ PartitionsUntil() time.Time })
+	if !ok {
+		return ""
+	}
+	until := p.PartitionsUntil()
+	if until.IsZero() || time.Until(until) > noticeBefore {
+		return ""
+	}
+	return "the journal has partitions until " + until.Format(time.DateOnly) + ": run `spinetrace migrate up`"
+}
+
 // start waits for the store and records that the service runs. Messages that come before
 // find a store that cannot commit, and are dealt with as that demands.
 func (s *service) start(ctx context.Context) error {
@@ -291,8 +307,8 @@ func (s *service) warnings() []string {
 	if s.cfg.listenerTLS() == "off" && !loopback(s.cfg.MLLPAddr) {
 		w = append(w, "the listener can be reached from other machines and has no TLS")
 	}
-	if db, ok := s.store.(interface{ Warnings() []string }); ok {
-		w = append(w, db.Warnings()...)
+	if db, ok := s.store.(interface{ Privileged() bool }); ok && db.Privileged() {
+		w = append(w, "the database login may change what it wrote: it owns the journal or is a superuser")
 	}
 	return w
 }
