@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"io"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"spinetrace/hl7v2"
@@ -40,6 +43,16 @@ func TestDatabaseDown(t *testing.T) {
 		i.stop(t)
 		checkChains(t, openJournal(t, dsn), dsn)
 	})
+	t.Run("frozen", func(t *testing.T) {
+		i := launchReady(t, set)
+		thaw := freeze(t, dsn)
+		lost := checkSilent(t, i, a, sim)
+		thaw()
+		i.awaitReady(t)
+		checkResumed(t, i, lost, sim)
+		i.stop(t)
+		checkChains(t, openJournal(t, dsn), dsn)
+	})
 	t.Run("down at the start", func(t *testing.T) {
 		srv.Stop(t)
 		i := launch(t, set)
@@ -50,6 +63,37 @@ func TestDatabaseDown(t *testing.T) {
 		i.stop(t)
 		checkChains(t, openJournal(t, dsn), dsn)
 	})
+}
+
+// freeze stops the database's processes that serve the service: they neither answer nor hang
+// up, like a network that swallows everything. What they were told before may still happen
+// after thaw.
+func freeze(t *testing.T, dsn string) (thaw func()) {
+	t.Helper()
+	var pids []int
+	for _, field := range strings.Fields(querySQL(t, dsn,
+		"select string_agg(pid::text, ' ') from pg_stat_activity where application_name = 'spinetrace/main'")) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	if len(pids) == 0 {
+		t.Fatal("the service has no connection to the database")
+	}
+	thaw = sync.OnceFunc(func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT) // it may have ended
+		}
+	})
+	t.Cleanup(thaw)
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return thaw
 }
 
 // ask sends one message over a connection of its own.

@@ -21,7 +21,7 @@ func TestClearErrors(t *testing.T) {
 	srv := pgtest.Start(t, pgtest.Options{Password: "swordfish"})
 	migrated := program.migrated(t, srv)
 	newer := program.migrated(t, srv)
-	runSQL(t, newer, "insert into schema_version (version, oldest_program) values (9999, 9999)")
+	querySQL(t, newer, "insert into schema_version (version, oldest_program) values (9999, 9999) returning version::text")
 	busy := listenSomewhere(t)
 	noPEM := filepath.Join(t.TempDir(), "cert.pem")
 	if err := os.WriteFile(noPEM, []byte("no certificate"), 0o600); err != nil {
@@ -97,17 +97,18 @@ func TestAllWrongSettings(t *testing.T) {
 	}
 }
 
-// runSQL runs a statement in a database.
-func runSQL(t *testing.T, dsn, statement string) {
+// querySQL runs a statement that returns one text.
+func querySQL(t *testing.T, dsn, statement string) (text string) {
 	t.Helper()
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+	if err := db.QueryRowContext(t.Context(), statement).Scan(&text); err != nil {
 		t.Fatal(err)
 	}
+	return text
 }
 
 // listenSomewhere takes a port for as long as the test runs.

@@ -23,7 +23,9 @@ func TestTwoInstances(t *testing.T) {
 	var addrs []string
 	var running []*instance
 	for _, chain := range []string{"one", "two"} {
-		i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{"CHAIN": chain}))
+		i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{
+			"CHAIN": chain, "REPLY_BUDGET": "10s", "COMMIT_TIMEOUT": "9s",
+		}))
 		running, addrs = append(running, i), append(addrs, i.mllp)
 	}
 	a := &author{sender: "PAS", people: people}

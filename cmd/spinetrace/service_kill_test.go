@@ -19,15 +19,17 @@ import (
 	"spinetrace/store"
 )
 
-// TestKill9 kills the service again and again while it works, at moments that nobody chose,
-// and starts it again over the same database. Senders send what was not answered once more.
+// TestKill9 ends the service again and again while it works, at moments that nobody chose,
+// and starts it again over the same database: it is killed, or the database is killed under
+// it and recovers first, or it is told to stop. Senders send what was not answered once more.
 // Afterwards every AA that was ever seen is in the journal, every message has one answer,
 // and the chain holds.
 func TestKill9(t *testing.T) {
 	t.Parallel()
 	people := pdstest.People()
 	sim := smsptest.NewServer(t, people, smsptest.Fault{Rate: 0.3, Delay: 20 * time.Millisecond})
-	dsn := program.migrated(t, pgtest.Start(t, pgtest.Options{Fsync: true}))
+	srv := pgtest.Start(t, pgtest.Options{Fsync: true})
+	dsn := program.migrated(t, srv)
 	set := serveSettings(dsn, sim.URL, map[string]string{"REPLY_BUDGET": "2s", "COMMIT_TIMEOUT": "1900ms"})
 
 	var seen book
@@ -41,10 +43,18 @@ func TestKill9(t *testing.T) {
 		}
 		senders.Go(func() error { return s.run(ctx) })
 	}
-	for range kills(t) {
+	for n := range kills(t) {
 		i := launch(t, set)
 		where.set(i.mllp)
 		awaitAnswers(t, ctx, &seen, 1+rand.IntN(80))
+		switch n % 4 {
+		case 2:
+			srv.Kill(t)
+			srv.Restart(t)
+			awaitAnswers(t, ctx, &seen, 1+rand.IntN(80))
+		case 3:
+			i.stop(t)
+		}
 		i.kill()
 	}
 	i := launchReady(t, set)

@@ -170,7 +170,7 @@ func launch(t *testing.T, set map[string]string) *instance {
 		if text := i.output.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
 			t.Errorf("the service complains:\n%s", text)
 		} else if t.Failed() {
-			t.Logf("the service's log:\n%s", text)
+			t.Logf("the end of the service's log:\n%s", text[max(0, len(text)-10_000):])
 		}
 	})
 	line := i.await(t, "listening")
