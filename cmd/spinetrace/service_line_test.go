@@ -89,8 +89,11 @@ func (l *line) hangUp() error {
 	if err := l.conn.CloseWrite(); err != nil {
 		return err
 	}
-	if _, err := l.in.Next(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("after the last answer came something else than the end: %v", err)
+	switch more, err := l.in.Next(); {
+	case err == nil:
+		return fmt.Errorf("%w: %d bytes that nobody asked for", errWrongAnswer, len(more))
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("end of the connection: %w", err)
 	}
 	return nil
 }
