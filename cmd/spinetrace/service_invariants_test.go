@@ -28,6 +28,11 @@ func TestInvariants(t *testing.T) {
 		smsptest.Fault{Rate: 0.03, Do: "503"},
 		smsptest.Fault{Rate: 0.02, Do: "garbage"},
 		smsptest.Fault{Rate: 0.02, Do: "reset"},
+		// Where an answer is a bare number, nobody can see whose it is.
+		smsptest.Fault{Operation: "getPatientDetailsBySearch", Rate: 0.1, Do: "stranger"},
+		smsptest.Fault{Operation: "getPatientDetailsByNHSNumber", Rate: 0.1, Do: "stranger"},
+		smsptest.Fault{Rate: 0.02, Do: "hollow"},
+		smsptest.Fault{Rate: 0.03, Do: "code:SMSP-0003"},
 		smsptest.Fault{Rate: 0.10, Delay: 50 * time.Millisecond},
 		smsptest.Fault{Skip: 40, Times: 6, Delay: 6 * time.Second}, // longer than the budget
 	)
