@@ -75,7 +75,7 @@ const ackLimit = 80
 // as [Message.Raw] returns it and is echoed without change; text goes into
 // MSA-3, as ASCII, cut to 80 characters.
 func (b *Builder) MSA(code AckCode, controlIDRaw, text string) *Builder {
-	b.Segment("MSA").Raw(1, string(code)).Raw(2, b.local(controlIDRaw))
+	b.Segment("MSA").Raw(1, string(code)).Raw(2, b.Echo(controlIDRaw))
 	return b.Raw(3, b.short(text, ackLimit))
 }
 

@@ -147,7 +147,7 @@ func (b *Builder) RawSegment(raw string) *Builder {
 		return b
 	}
 	for _, field := range strings.Split(fields, string(rune(from))) {
-		b.buf = b.codec.appendRaw(append(b.buf, b.codec.delims.Field), b.local(field))
+		b.buf = b.codec.appendRaw(append(b.buf, b.codec.delims.Field), b.Echo(field))
 		b.at++
 	}
 	return b

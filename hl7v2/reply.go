@@ -165,11 +165,13 @@ func (b *Builder) echo(p Path) string {
 	if raw == "" || b.to.presence(raw) != Valued {
 		return ""
 	}
-	return b.local(raw)
+	return b.Echo(raw)
 }
 
-// local returns a raw field of the request in the answer's delimiters.
-func (b *Builder) local(raw string) string {
+// Echo returns a raw value of the request, such as a repetition or a whole field, in the
+// answer's delimiters: as it is, unless the request's were incomplete. [Builder.Raw] and
+// [Builder.Join] write what they are given; pass what comes from the request through Echo.
+func (b *Builder) Echo(raw string) string {
 	if !b.foreign || b.to == nil {
 		return raw
 	}
