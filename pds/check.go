@@ -65,7 +65,7 @@ func (r Rules) datePlausible(d Date) bool {
 	}
 	today := now()
 	month, day := max(d.Month, 1), max(d.Day, 1)
-	t := time.Date(d.Year, time.Month(month), day, 0, 0, 0, 0, today.Location())
+	t := time.Date(d.Year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
 	exists := t.Day() == day && int(t.Month()) == month
 	return exists && d.Year >= 1850 && !t.After(today)
 }

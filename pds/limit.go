@@ -11,15 +11,30 @@ import (
 
 // Limit lets at most n questions be with the service at once. A question that gets no
 // place within wait ends as [NoSlot], which is not worth retrying: the sender's time is up.
+// A [Waiter] is told before the wait.
 func Limit(next Tracer, n int, wait time.Duration) Tracer {
 	places := bulkhead.New[Result](uint(n))
 	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
-		if err := places.AcquirePermitWithMaxWait(ctx, wait); err != nil {
-			return Result{}, &Error{Class: NoSlot, Err: err}
+		if !places.TryAcquirePermit() {
+			if err := waitForPlace(ctx, places, req.Recorder, wait); err != nil {
+				return Result{}, err
+			}
 		}
 		defer places.ReleasePermit()
 		return next.Trace(ctx, req)
 	})
+}
+
+func waitForPlace(ctx context.Context, places bulkhead.Bulkhead[Result], r Recorder, wait time.Duration) error {
+	if w, ok := r.(Waiter); ok {
+		if err := w.Waiting(ctx); err != nil {
+			return &Error{Class: Unrecorded, Err: err}
+		}
+	}
+	if err := places.AcquirePermitWithMaxWait(ctx, wait); err != nil {
+		return &Error{Class: NoSlot, Err: err}
+	}
+	return nil
 }
 
 // Trip says when a breaker opens. The zero value is the contract's default.
@@ -55,18 +70,23 @@ func Breaker(next Tracer, t Trip) Tracer {
 			return Result{}, &Error{Class: BreakerOpen, Err: errors.New("credentials refused")}
 		}
 		if !normal.TryAcquirePermit() {
-			denied.RecordSuccess()
+			reopen(denied)
 			return Result{}, &Error{Class: BreakerOpen}
 		}
 		res, err := next.Trace(ctx, req)
-		record(normal, technical(err))
+		if silent(err) {
+			reopen(normal)
+			reopen(denied)
+			return res, err
+		}
+		record(normal, ClassOf(err) != 0)
 		record(denied, ClassOf(err) == AccessDenied)
 		return res, err
 	})
 }
 
 func (t Trip) breaker(failures uint, delay time.Duration) circuitbreaker.CircuitBreaker[Result] {
-	b := circuitbreaker.NewBuilder[Result]().WithFailureThreshold(failures).WithDelay(delay)
+	b := circuitbreaker.NewBuilder[Result]().WithFailureThreshold(failures).WithSuccessThreshold(1).WithDelay(delay)
 	if t.StateChanged != nil {
 		b = b.OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
 			t.StateChanged(e.NewState == circuitbreaker.OpenState)
@@ -83,12 +103,21 @@ func record(b circuitbreaker.CircuitBreaker[Result], failed bool) {
 	}
 }
 
-func technical(err error) bool {
+// silent tells the ends that say nothing about the service: it was not asked, or whoever
+// asked gave up.
+func silent(err error) bool {
 	switch ClassOf(err) {
-	case 0, NoSlot, Unrecorded, BreakerOpen:
-		return false
-	default:
+	case NoSlot, Unrecorded, BreakerOpen:
 		return true
+	default:
+		return err != nil && errors.Is(err, context.Canceled)
+	}
+}
+
+// reopen gives back the one question that a breaker let through to try, unanswered.
+func reopen(b circuitbreaker.CircuitBreaker[Result]) {
+	if b.IsHalfOpen() {
+		b.RecordFailure()
 	}
 }
 

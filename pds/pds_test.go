@@ -328,6 +328,63 @@ func TestBreakerOpensAtOnceWhenCredentialsAreRefused(t *testing.T) {
 	})
 }
 
+func TestAQuestionThatWasNotAskedDoesNotCloseTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unrecorded := &pds.Error{Class: pds.Unrecorded}
+		s := &script{errs: []error{busy, busy, busy, busy, busy, unrecorded, busy}}
+		b := pds.Breaker(s, pds.Trip{})
+		ask := func() pds.Class {
+			_, err := b.Trace(context.Background(), pds.Request{})
+			return pds.ClassOf(err)
+		}
+		for range 5 {
+			ask()
+		}
+		<-time.After(6 * time.Second)
+		if got := ask(); got != pds.Unrecorded {
+			t.Fatalf("class %v", got)
+		}
+		if got := ask(); got != pds.BreakerOpen {
+			t.Errorf("after a question that was not asked: class %v, want the breaker still open", got)
+		}
+	})
+}
+
+func TestWhoWaitsForAPlaceIsToldFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		limited := pds.Limit(pds.TracerFunc(func(context.Context, pds.Request) (pds.Result, error) {
+			<-release
+			return pds.Result{Outcome: pds.Matched}, nil
+		}), 1, time.Minute)
+		var asked sync.WaitGroup
+		asked.Go(func() { _, _ = limited.Trace(context.Background(), pds.Request{Recorder: &waiting{}}) })
+		synctest.Wait()
+		down := errors.New("store down")
+		if _, err := limited.Trace(context.Background(), pds.Request{Recorder: &waiting{err: down}}); !errors.Is(err, down) || pds.ClassOf(err) != pds.Unrecorded {
+			t.Errorf("got %v, want the recorder's own fault at once", err)
+		}
+		second := &waiting{}
+		asked.Go(func() { _, _ = limited.Trace(context.Background(), pds.Request{Recorder: second}) })
+		synctest.Wait()
+		if second.told != 1 {
+			t.Errorf("told %d times before the wait, want once", second.told)
+		}
+		close(release)
+		asked.Wait()
+	})
+}
+
+// waiting is a Recorder that is told of waits.
+type waiting struct {
+	told int
+	err  error
+}
+
+func (w *waiting) Asking(context.Context, pds.Call) error { return nil }
+func (w *waiting) Answered(pds.Answer)                    {}
+func (w *waiting) Waiting(context.Context) error          { w.told++; return w.err }
+
 func TestBreakerIgnoresNegativeAnswersAndOurOwnFaults(t *testing.T) {
 	unrecorded := &pds.Error{Class: pds.Unrecorded}
 	s := &script{errs: []error{unrecorded, unrecorded, unrecorded, unrecorded, unrecorded, unrecorded}}

@@ -16,6 +16,12 @@ type Recorder interface {
 	Answered(a Answer)
 }
 
+// A Waiter may also be implemented by a Recorder. It is told when a question has to wait for
+// a place before it can be asked; after an error it is not asked at all.
+type Waiter interface {
+	Waiting(ctx context.Context) error
+}
+
 // Call is one HTTP call that is about to be made.
 type Call struct {
 	Backend    string // "smsp" or "pds"
