@@ -235,3 +235,20 @@ func TestFaultsThatPass(t *testing.T) {
 		t.Error("a schema that is not known does not pass")
 	}
 }
+
+// TestNothingIsCommittedWithoutAWriter: a positive answer does not hang on what the store
+// thinks of itself.
+func TestNothingIsCommittedWithoutAWriter(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "journal.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.unusable(nil)
+	c := &call{done: make(chan error, 1)}
+	if err := s.flush(nil, []*call{c}); err != nil {
+		t.Errorf("flush() = %v", err)
+	}
+	if err := <-c.done; !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the caller was told %v, want ErrUnavailable", err)
+	}
+}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type packed struct {
 	codec store.Codec
 	data  []byte
 }
+
+// errNoWriter is why a commit is refused when nothing else says it.
+var errNoWriter = errors.New("no connection that writes")
 
 // A batch is one transaction: what waits, but no more than this.
 const (
@@ -141,7 +145,8 @@ func (s *Store) gather(first *call) []*call {
 // flush writes the batch and releases its callers. The error says that w is of no more use.
 func (s *Store) flush(w *writer, batch []*call) error {
 	if w == nil {
-		release(batch, s.usable())
+		// Nobody is told "committed" without a writer, whatever the store thinks of itself.
+		release(batch, cmp.Or(s.usable(), unavailable(errNoWriter)))
 		return nil
 	}
 	for len(batch) > 0 {
