@@ -85,8 +85,7 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendMap(b, `,"filters":`, f.Filters)
 	b = appendNumber(b, `,"rows":`, int64(f.Rows))
 	b = appendNumber(b, `,"from":`, f.From)
-	b = appendNumber(b, `,"to":`, f.To)
-	return appendMap(b, `,"heads":`, f.Heads)
+	return appendNumber(b, `,"to":`, f.To)
 }
 
 func appendText(b []byte, key, value string) []byte {

@@ -210,7 +210,6 @@ func factRows(f store.Facts) []factRow {
 		{"host", f.Host},
 		{"from", number(f.From)},
 		{"to", number(f.To)},
-		{"heads", pairs(f.Heads)},
 	}
 }
 
