@@ -2,6 +2,7 @@ package hl7v2
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 )
 
@@ -27,25 +28,36 @@ type Batch struct {
 // for [Parse] to refuse.
 func Split(b []byte) Batch {
 	var s splitter
-	b = bytes.TrimPrefix(b, []byte(byteOrderMark))
-	start, message := 0, true
-	for at := range lineStarts(b) {
-		name := boundary(b[at:])
-		if name == "" {
-			continue
+	for name, part := range batchParts(bytes.TrimPrefix(b, []byte(byteOrderMark))) {
+		if (name == "" || name == "MSH") && len(bytes.TrimSpace(part)) > 0 {
+			s.message(part)
 		}
-		if message && len(bytes.TrimSpace(b[start:at])) > 0 {
-			s.message(b[start:at])
-		}
-		start, message = at, name == "MSH"
-		s.mark(name, b[at:])
-	}
-	if message && len(bytes.TrimSpace(b[start:])) > 0 {
-		s.message(b[start:])
+		s.mark(name, part)
 	}
 	s.closeBatch()
 	s.Mismatch = s.Mismatch || s.inFile
 	return s.Batch
+}
+
+// batchParts yields the parts that b is cut into and the name of the segment
+// that each begins with, "" for what stands before the first.
+func batchParts(b []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		name, start := "", 0
+		for at := range lineStarts(b) {
+			next := boundary(b[at:])
+			if next == "" {
+				continue
+			}
+			if at > start && !yield(name, b[start:at]) {
+				return
+			}
+			name, start = next, at
+		}
+		if start < len(b) {
+			yield(name, b[start:])
+		}
+	}
 }
 
 // splitter counts what is found against what the trailers say.
@@ -60,7 +72,7 @@ func (s *splitter) message(b []byte) {
 	s.messages++
 }
 
-// mark notes a header or trailer segment that b begins with.
+// mark notes a header or trailer that b begins with.
 func (s *splitter) mark(name string, b []byte) {
 	switch name {
 	case "FHS":
@@ -107,7 +119,7 @@ func (s *splitter) count(trailer []byte, found int) {
 }
 
 // lineStarts yields the offsets at which a line of b can begin.
-func lineStarts(b []byte) func(yield func(int) bool) {
+func lineStarts(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for at := 0; at < len(b) && yield(at); {
 			i := bytes.IndexAny(b[at:], "\r\n")

@@ -12,11 +12,11 @@ import (
 // Format prints a message for people: one segment a line, as UTF-8, with bytes
 // that a terminal would obey shown as their code in angle brackets. It prints
 // anything; what cannot be parsed is cut at its line ends. The error is that
-// of w.
+// of w. [Describe] prints it with the names of its fields.
 func Format(w io.Writer, b []byte) error {
 	out := bufio.NewWriter(w)
 	for _, line := range lines(b) {
-		formatLine(out, line)
+		_, _ = out.Write(append(appendVisible(nil, line), '\n')) // Flush has its error
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("hl7v2: format: %w", err)
@@ -29,8 +29,7 @@ func lines(b []byte) []string {
 	var list []string
 	m, err := Parse(b)
 	if err != nil {
-		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(b))
-		return strings.Split(strings.TrimRight(text, "\n"), "\n")
+		return textLines(string(b))
 	}
 	for s := range m.Segments() {
 		line := s.Raw()
@@ -42,19 +41,26 @@ func lines(b []byte) []string {
 	return list
 }
 
-// formatLine writes one line. bufio keeps its first error until Flush.
-func formatLine(out *bufio.Writer, line string) {
+// textLines cuts what is no message at its line ends.
+func textLines(text string) []string {
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+	return strings.Split(strings.TrimRight(text, "\n"), "\n")
+}
+
+// appendVisible appends a line with everything in it that does not print as
+// its code.
+func appendVisible(dst []byte, line string) []byte {
 	for len(line) > 0 {
 		r, size := utf8.DecodeRuneInString(line)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			_, _ = fmt.Fprintf(out, "<%02X>", line[0])
+			dst = fmt.Appendf(dst, "<%02X>", line[0])
 		case unicode.IsPrint(r) || r == '\u00A0':
-			_, _ = out.WriteRune(r)
+			dst = append(dst, line[:size]...)
 		default:
-			_, _ = fmt.Fprintf(out, "<%02X>", r)
+			dst = fmt.Appendf(dst, "<%02X>", r)
 		}
 		line = line[size:]
 	}
-	_ = out.WriteByte('\n')
+	return dst
 }

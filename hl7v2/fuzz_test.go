@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,9 +22,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("MSH|^~\\&|||||||ADT^A28|1|P|2.5||||||BIG-5\rPID|\xB3\x5C|\\XA5\\\r"))
 	f.Add([]byte("BHS|^~\\&|A\rMSH|^~\\&|A\rBTS|1\r"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := Format(io.Discard, b); err != nil {
-			t.Fatal(err)
-		}
+		checkPrinted(t, b)
 		for _, part := range Split(b).Messages {
 			checkAnswer(t, Head(part))
 		}
@@ -42,6 +42,20 @@ func FuzzParse(f *testing.F) {
 		checkAnswer(t, m)
 		checkSet(t, m)
 	})
+}
+
+// checkPrinted holds what is printed for people to text that no terminal obeys.
+func checkPrinted(t *testing.T, b []byte) {
+	for _, print := range []func(io.Writer, []byte) error{Format, Describe} {
+		var out bytes.Buffer
+		if err := print(&out, b); err != nil {
+			t.Fatal(err)
+		}
+		unsafe := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) && r != '\u00A0' }
+		if text := out.String(); !utf8.ValidString(text) || strings.ContainsFunc(text, unsafe) {
+			t.Fatalf("%q is printed as %q", b, text)
+		}
+	}
 }
 
 func checkText(t *testing.T, m *Message) {

@@ -17,10 +17,18 @@ var update = flag.Bool("update", false, "rewrite the golden messages")
 // golden compares a message with testdata/name, which has a line end for each CR.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".hl7")
-	lines := strings.ReplaceAll(string(got), "\r", "\n")
+	goldenText(t, name+".hl7", strings.ReplaceAll(string(got), "\r", "\n"))
+	if !strings.HasSuffix(string(got), "\r") {
+		t.Error("no CR after the last segment")
+	}
+}
+
+// goldenText compares text with a file in testdata.
+func goldenText(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(lines), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -28,11 +36,8 @@ func golden(t *testing.T, name string, got []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), lines); diff != "" {
+	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-	if !strings.HasSuffix(string(got), "\r") {
-		t.Error("no CR after the last segment")
 	}
 }
 
