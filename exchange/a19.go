@@ -1,13 +1,17 @@
 package exchange
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 
 	"spinetrace/hl7v2"
 )
 
 var (
+	pathFormat     = hl7v2.MustPath("QRD-2.1")
 	pathPriority   = hl7v2.MustPath("QRD-3.1")
+	pathUnits      = hl7v2.MustPath("QRD-7.2")
 	pathQueryID    = hl7v2.MustPath("QRD-4")
 	pathWho        = hl7v2.MustPath("QRD-8")
 	pathWhat       = hl7v2.MustPath("QRD-9.1")
@@ -45,12 +49,20 @@ func (h *Handler) planA19(m *hl7v2.Message) plan {
 // faultA19 checks what is not about the patient.
 func (q *query) faultA19() (fault, bool) {
 	who := q.m.Repetitions(pathWho)
-	priority := hl7v2.Fault{Segment: "QRD", Sequence: 1, Field: 3}
+	format, units := q.m.Get(pathFormat), q.m.Get(pathUnits)
+	place := at(0, "", "QRD")
 	switch {
 	case q.m.Count("QRD") == 0:
 		return fault{condition: noQRD}, true
+	case format != "" && !strings.EqualFold(format, "R"):
+		place.Field = 2
+		return fault{otherFormat, &place}, true
 	case strings.EqualFold(q.m.Get(pathPriority), "D"):
-		return fault{deferred, &priority}, true
+		place.Field = 3
+		return fault{deferred, &place}, true
+	case units != "" && !strings.EqualFold(units, "RD"):
+		place.Field = 7
+		return fault{otherQuantity, &place}, true
 	case !strings.EqualFold(q.m.Get(pathWhat), "DEM"):
 		return fault{condition: otherSubject}, true
 	case q.m.Raw(pathWho) == "":
@@ -67,11 +79,13 @@ func (q *query) faultA19() (fault, bool) {
 // filters of QRF-5: a bare date is the birth date, the rest is as in a Q22.
 func (q *query) readA19() *fault {
 	who := q.m.Repetitions(pathWho)[0]
-	for field, value := range map[string]string{
-		"PID.3.1": who.Component(1), "PID.3.4.1": who.Component(9), "PID.3.4.2": who.Sub(9, 2), "PID.3.5": who.Component(13),
-		"PID.5.1": who.Component(2), "PID.5.2": who.Component(3),
-	} {
-		q.criteria = append(q.criteria, criterion{field, value, q.where})
+	q.criteria = []criterion{
+		{"PID.3.1", who.Component(1), q.where},
+		{"PID.3.4.1", who.Component(9), q.where},
+		{"PID.3.4.2", who.Sub(9, 2), q.where},
+		{"PID.3.5", who.Component(13), q.where},
+		{"PID.5.1", who.Component(2), q.where},
+		{"PID.5.2", who.Component(3), q.where},
 	}
 	filters := q.m.Repetitions(pathWhoFilter)
 	if len(filters) == 1 && filters[0].Component(1) == "" {
@@ -80,14 +94,20 @@ func (q *query) readA19() *fault {
 	return q.readFilters(filters, "QRF", 5)
 }
 
+// parameter is the form of a Q22's parameter names.
+var parameter = regexp.MustCompile(`^@PID(\.[0-9]{1,2}){1,3}$`)
+
 // readFilters reads @PID.f.c^value pairs. A bare date is the birth date in a QRF only.
 func (q *query) readFilters(filters []hl7v2.Repetition, segment string, field int) *fault {
 	for i, f := range filters {
 		at := hl7v2.Fault{Segment: segment, Sequence: 1, Field: field, Repetition: i + 1}
 		name, value := f.Component(1), f.Joined(2)
 		switch {
-		case strings.HasPrefix(name, "@PID."):
-			q.criteria = append(q.criteria, criterion{strings.TrimPrefix(name, "@"), value, at})
+		case parameter.MatchString(name):
+			q.criteria = append(q.criteria, criterion{name[1:], value, at})
+			if fields[name[1:]] == "" && !slices.Contains(q.ignored, name[1:]) {
+				q.ignored = append(q.ignored, name[1:])
+			}
 		case segment == "QRF" && len(name) == 8 && strings.Trim(name, "0123456789") == "":
 			q.criteria = append(q.criteria, criterion{"PID.7", name, at})
 		case f.Raw() != "":

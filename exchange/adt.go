@@ -43,7 +43,7 @@ func (h *Handler) planADT(m *hl7v2.Message) plan {
 	if c, bad := pidFault(m); bad {
 		return h.refuse(m, c)
 	}
-	p := plan{name: "ADT^" + event, replayed: store.NotTraced}
+	p := plan{name: "ADT^" + event}
 	req, reason := h.eligible(m, event)
 	if reason != "" {
 		p.reply = func(pds.Result, error) reply {
@@ -113,7 +113,7 @@ func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, rea
 		return req, conflictingIDs
 	case !known, !born.Full() && (one || !h.AllowPartialDOB):
 		return req, birthDateUnusable
-	case !h.AllowWildcards && strings.ContainsAny(family+given, wildcards):
+	case m.Truncated(pathNames), !h.AllowWildcards && strings.ContainsAny(family+given, wildcards):
 		return req, nameUnusable
 	case !h.AllowWildcards && strings.ContainsAny(home, wildcards):
 		return req, questionRefused
@@ -220,10 +220,10 @@ func (h *Handler) patientBack(b *hl7v2.Builder, m *hl7v2.Message, status string,
 	b.Segment("PID").
 		Raw(1, "1").
 		Join(3, h.identifiersBack(b, m, found)).
-		Raw(5, m.Raw(pathNames)).
-		Raw(7, m.Raw(pathBirthDate.Field())).
-		Raw(8, m.Raw(pathSex.Field())).
-		Join(32, statusBack(m, status))
+		Raw(5, b.Echo(m.Raw(pathNames))).
+		Raw(7, b.Echo(m.Raw(pathBirthDate.Field()))).
+		Raw(8, b.Echo(m.Raw(pathSex.Field()))).
+		Join(32, statusBack(b, m, status))
 }
 
 // identifiersBack returns the repetitions of PID-3 to send: without a found number those
@@ -237,12 +237,13 @@ func (h *Handler) identifiersBack(b *hl7v2.Builder, m *hl7v2.Message, found pds.
 	var back []string
 	for i, cx := range m.Repetitions(pathIdentifiers) {
 		switch {
+		case cx.IsNull() && !found.IsZero(): // "no identifiers" is not true any more
 		case found.IsZero() || !slices.Contains(ids.nhs, i):
-			back = append(back, cx.Raw())
+			back = append(back, b.Echo(cx.Raw()))
 		case i == place:
 			back = append(back, nhsIdentifier(b, found))
 		case !sameNumber(cx, found, ids.valid):
-			back = append(back, cx.Raw())
+			back = append(back, b.Echo(cx.Raw()))
 		}
 	}
 	if !found.IsZero() && place < 0 {
@@ -264,17 +265,19 @@ func nhsIdentifier(b *hl7v2.Builder, n pds.NHSNumber) string {
 }
 
 // statusBack returns the repetitions of PID-32 to send: the status in its place, else last.
-func statusBack(m *hl7v2.Message, status string) []string {
+func statusBack(b *hl7v2.Builder, m *hl7v2.Message, status string) []string {
 	var back []string
-	for _, r := range m.Repetitions(pathReliability) {
-		back = append(back, r.Raw())
+	_, place := traceStatus(m)
+	for i, r := range m.Repetitions(pathReliability) {
+		switch {
+		case i == place:
+			back = append(back, status)
+		case !r.IsNull() && !r.IsEmpty():
+			back = append(back, b.Echo(r.Raw()))
+		}
 	}
-	if len(back) == 1 && back[0] == "" {
-		back = nil
+	if place < 0 {
+		back = append(back, status)
 	}
-	if _, i := traceStatus(m); i >= 0 {
-		back[i] = status
-		return back
-	}
-	return append(back, status)
+	return back
 }

@@ -141,6 +141,9 @@ func TestADTIsNotTraced(t *testing.T) {
 		"a wildcard in the postcode":      {"A28", pid("ls991aa", "LS99%"), "Not traced: refused"},
 		"no sex to search with":           {"A28", pid("|F|", "||"), "Not traced: sex"},
 		"a sex that is in no table":       {"A28", pid("|F|", "|Q|"), "Not traced: sex"},
+		"no name, in other words":         {"A28", pid("HALVORSEN^PRIMROSE", "UNK^X"), "Not traced: identity unknown"},
+		"no name, in two words":           {"A28", pid("HALVORSEN^PRIMROSE", "Not Known^X"), "Not traced: identity unknown"},
+		"a test by name":                  {"A28", pid("HALVORSEN^PRIMROSE", "Test^X"), "Not traced: identity unknown"},
 		"the conflict outranks the dates": {"A28", strings.Replace(pid("^^^RXX^MR", "^^^RXX^MR~9990000018^^^NHS~9990000026^^^NHS"), "19620417", "", 1), "Not traced: conflicting NHS numbers"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,6 +162,46 @@ func TestADTIsNotTraced(t *testing.T) {
 				t.Errorf("outcome %v, want %v", got, store.NotTraced)
 			}
 		})
+	}
+}
+
+func TestACutOffValueIsNotTracedWith(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	cut := strings.Replace(adt("A28", unnumbered), `^~\&`, `^~\&#`, 1)
+	if got := r.send(t, strings.Replace(cut, "HALVORSEN", "HALVOR#", 1)); !strings.HasSuffix(got, "Not traced: name") {
+		t.Errorf("a cut name: %s", got)
+	}
+	numbered := strings.Replace(adt("A31", primrose), `^~\&`, `^~\&#`, 1)
+	r.send(t, strings.Replace(numbered, "9990000018", "9990000018#", 1))
+	if calls := r.service.calls(); len(calls) != 1 || calls[0].Want != pds.Number {
+		t.Errorf("a cut number: asked %d times, or with the number", len(calls))
+	}
+}
+
+func TestTheAnswerIsInOneSetOfDelimiters(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.Matched, NHSNumber: primroseNumber}, nil))
+	short := strings.NewReplacer(`^~\&`, ":;", "^", ":", "~", ";").Replace(adt("A28", primrose))
+	_, got, _ := strings.Cut(r.send(t, short), "\n")
+	want := "MSA|AA|PAS0000451|Verified\n" +
+		`PID|1||RXX1234567^^^RXX^MR~9990000018^^^NHS^NH||HALVORSEN^PRIMROSE^ANNE^^MRS^^L||19620417|F||||||||||||||||||||||||ED~NSTS01`
+	if got != want {
+		t.Errorf("answer (-want +got):\n%s", cmp.Diff(want, got))
+	}
+}
+
+func TestNullListsAreNotSentBackWithValues(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.Matched, NHSNumber: primroseNumber}, nil))
+	pid := strings.NewReplacer("RXX1234567^^^RXX^MR", `""`, "NSTS03", `""`).Replace(unnumbered)
+	if got, want := r.send(t, adt("A28", pid)), `PID|1||9990000018^^^NHS^NH||HALVORSEN^PRIMROSE^ANNE^^MRS^^L||19620417|F||||||||||||||||||||||||NSTS01`; !strings.HasSuffix(got, want) {
+		t.Errorf("answer:\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBeforeVersion231AFamilyNameHasNoParts(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	r.send(t, strings.Replace(strings.Replace(adt("A28", unnumbered), "|P|2.4", "|P|2.3", 1), "HALVORSEN", "SMITHE & SONNE", 1))
+	if got := r.service.calls()[0].Who.Family; got != "SMITHE & SONNE" {
+		t.Errorf("asked for %q", got)
 	}
 }
 

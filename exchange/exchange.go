@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,13 +30,13 @@ type exchange struct {
 
 	outcome   store.Outcome
 	ack       string
+	reason    string
 	duplicate bool
 
-	mu      sync.Mutex // guards what follows: a trace may outlive its sender's wait
-	opened  bool       // the exchange's first commit is on disk
-	left    bool       // the sender was answered without waiting for the trace
-	first   store.ID   // the earlier exchange, when the message is a duplicate
-	calls   int
+	mu      sync.Mutex    // guards what follows: a trace may outlive its sender's wait
+	opened  bool          // the exchange's first commit is on disk
+	first   store.ID      // the earlier exchange, when the message is a duplicate
+	calls   int           // since the exchange was received or resumed
 	pending []store.Entry // what happened since the last commit
 }
 
@@ -74,9 +75,9 @@ func (x *exchange) end() {
 	if x.h.Done != nil {
 		x.h.Done(Summary{Type: kind, Outcome: x.outcome, Ack: x.ack, Duplicate: x.duplicate, Took: took})
 	}
-	if worthALine(x.outcome) {
+	if !x.duplicate && worthALine(x.outcome) {
 		x.h.Log.InfoContext(x.ctx, "exchange", "exchange", x.id, "peer", x.facts.Peer, "type", kind,
-			"outcome", x.outcome.String(), "ack", x.ack, "took", took)
+			"outcome", x.outcome.String(), "ack", x.ack, "reason", x.reason, "took", took)
 	}
 }
 
@@ -95,7 +96,7 @@ func (x *exchange) commit(closing *store.Closing, entries ...store.Entry) (store
 	// The record outlives the wait: what happened must be written down whoever has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
-	c := store.Commit{Exchange: x.id, Entries: append(x.pending, entries...), Close: closing}
+	c := store.Commit{Exchange: x.id, Entries: slices.Concat(x.pending, entries), Close: closing}
 	if !x.opened {
 		c.Open = x.opening()
 	}
@@ -207,37 +208,46 @@ func (x *exchange) rescue(reply *[]byte, err *error) {
 // that is being worked on: in this process for as long as a reply may take, elsewhere for
 // half of that, so that the other half is left to take over an exchange that died.
 func (x *exchange) earlier() (reply []byte, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.Budget)
-	defer cancel()
-	if reply, ok, err = x.h.Journal.Answer(ctx, x.first); ok || err != nil {
+	if reply, ok, err = x.stored(x.first); ok || err != nil {
 		return reply, ok, err
 	}
+	ctx, cancel := context.WithTimeout(x.ctx, x.h.Budget)
+	defer cancel()
 	if over := x.hold(x.first); over != nil {
 		select {
 		case <-over:
 		case <-ctx.Done():
 		}
-		return x.h.Journal.Answer(context.WithoutCancel(ctx), x.first)
+		return x.stored(x.first)
 	}
-	return x.h.poll(ctx, x.first)
+	return x.poll(ctx)
 }
 
 // poll looks for an answer that another instance may be about to store.
-func (h *Handler) poll(ctx context.Context, id store.ID) (reply []byte, ok bool, err error) {
-	again := time.NewTicker(h.Budget / 100)
+func (x *exchange) poll(ctx context.Context) (reply []byte, ok bool, err error) {
+	again := time.NewTicker(x.h.Budget / 100)
 	defer again.Stop()
-	giveUp := time.NewTimer(h.Budget / 2)
+	giveUp := time.NewTimer(x.h.Budget / 2)
 	defer giveUp.Stop()
 	for {
 		select {
 		case <-again.C:
 		case <-giveUp.C:
 			return nil, false, nil
+		case <-ctx.Done(): // the service stops
+			return nil, false, fmt.Errorf("exchange: waiting for the first copy: %w", ctx.Err())
 		}
-		if reply, ok, err = h.Journal.Answer(ctx, id); ok || err != nil {
+		if reply, ok, err = x.stored(x.first); ok || err != nil {
 			return reply, ok, err
 		}
 	}
+}
+
+// stored looks an exchange's answer up, as patiently as a commit is waited for.
+func (x *exchange) stored(id store.ID) (reply []byte, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
+	defer cancel()
+	return x.h.Journal.Answer(ctx, id)
 }
 
 // replay ends an exchange with a stored answer.
@@ -249,7 +259,6 @@ func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
 	if m, err := hl7v2.Parse(reply); err == nil {
 		x.ack = m.Get(pathAckCode)
 	}
-	x.outcome = x.plan.replayed
 	return reply, nil
 }
 
@@ -257,7 +266,7 @@ func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
 func (x *exchange) adopt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.id, x.opened = x.first, true
+	x.id, x.opened, x.calls = x.first, true, 0
 	resumed := store.Facts{Peer: x.facts.Peer, Subject: x.facts.Subject, Reason: "no answer was stored"}
 	x.pending = []store.Entry{{Kind: store.Resumed, Facts: resumed}}
 }

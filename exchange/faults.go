@@ -24,7 +24,7 @@ func (h *Handler) HandleOversize(ctx context.Context, peer netip.AddrPort, state
 		x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
 		x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
 	}
-	r := h.nackText(m, tooLarge, fmt.Sprintf("Message of %d bytes is larger than the limit", size))
+	r := h.nackText(m, tooLarge, fmt.Sprintf("Message too large: %d bytes", size))
 	x.plan = plan{name: "oversize", unclaimed: true, reply: func(pds.Result, error) reply { return r }}
 	return x.close(r)
 }

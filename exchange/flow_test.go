@@ -2,6 +2,9 @@ package exchange
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"strings"
@@ -37,6 +40,9 @@ func TestMessagesRefused(t *testing.T) {
 		"an observation, parked":    {strings.Replace(a28, "ADT^A28", "ORU^R01", 1), Park, "MSA|AE|PAS0000451|Unsupported message type\nERR|MSH^1^9^200&Unsupported message type&HL70357&&Unsupported message type"},
 		"no PID":                    {`MSH|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||ADT^A28^ADT_A05|PAS0000451|P|2.5` + "\nEVN|A28", HL7, "MSA|AE|PAS0000451|PID segment missing\nERR||PID^1|100^Segment sequence error^HL70357|E|||PID segment missing"},
 		"no PID, for AR as fault":   {strings.TrimSuffix(adt("A28", ""), "\n"), ARValidation, "MSA|AR|PAS0000451|PID segment missing\nERR|PID^1^^100&Segment sequence error&HL70357&&PID segment missing"},
+		"no PID under park":         {strings.TrimSuffix(adt("A28", ""), "\n"), Park, "MSA|AE|PAS0000451|PID segment missing\nERR|PID^1^^100&Segment sequence error&HL70357&&PID segment missing"},
+		"an observation, for AR":    {strings.Replace(a28, "ADT^A28", "ORU^R01", 1), ARValidation, "MSA|AR|PAS0000451|Unsupported message type\nERR|MSH^1^9^200&Unsupported message type&HL70357&&Unsupported message type"},
+		"two messages in a frame":   {a28 + "\n" + strings.Replace(a28, "PAS0000451", "PAS0000452", 1), HL7, "MSA|AE|PAS0000451|More than one message in a frame\nERR|MSH^2^^100&Segment sequence error&HL70357&&More than one message in a frame"},
 		"two PIDs":                  {a28 + "\n" + primrose, HL7, "MSA|AE|PAS0000451|More than one PID segment\nERR|PID^2^^100&Segment sequence error&HL70357&&More than one PID segment"},
 		"a PID that says nothing":   {adt("A28", `PID|1||^^^RXX||""^`), HL7, ""},
 		"a PID with neither":        {adt("A28", `PID|1||""||^""`), HL7, "MSA|AE|PAS0000451|PID has neither identifier nor name\nERR|PID^1^3^101&Required field missing&HL70357&&PID has neither identifier nor name"},
@@ -137,6 +143,146 @@ func TestARefusalThatSettingsDecideIsNotKeptForAResend(t *testing.T) {
 	r.ProcessingIDs = []string{"T"}
 	if got := r.send(t, message); !strings.Contains(got, "MSA|AA|PAS0000451|No match") {
 		t.Errorf("after the setting changed the resend got:\n%s", got)
+	}
+}
+
+func TestARefusalThatSettingsDecideIsNotKeptUnderAnyProfile(t *testing.T) {
+	for _, profile := range []Profile{HL7, Park, ARValidation} {
+		r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+		r.Profile = profile
+		r.send(t, strings.Replace(adt("A28", primrose), "|P|2.4", "|T|2.4", 1))
+		r.send(t, adt("A28", "PV1||N"))
+		if r.journal.opened[0].Claim != nil || r.journal.opened[1].Claim == nil {
+			t.Errorf("profile %d: the refusal by MSH-11 is kept, or the one without PID is not", profile)
+		}
+	}
+}
+
+func TestClaimsLastAsLongAsTheirKind(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	r.Window, r.QueryWindow = 2*time.Hour, 3*time.Second
+	r.send(t, adt("A28", primrose))
+	r.send(t, q22(qpd))
+	if adt, query := r.journal.opened[0].Claim.Window, r.journal.opened[1].Claim.Window; adt != 2*time.Hour || query != 3*time.Second {
+		t.Errorf("windows %v and %v, want 2h and 3s", adt, query)
+	}
+}
+
+func TestWhoIsFasterAnswers(t *testing.T) {
+	// Another instance takes the exchange over while this one traces.
+	var r *rig
+	r = newRig(t, &service{say: func(context.Context, pds.Request) (pds.Result, error) {
+		r.journal.mu.Lock()
+		defer r.journal.mu.Unlock()
+		for _, e := range r.journal.events {
+			r.journal.closed[e.exchange] = store.NoMatch
+			r.journal.replies[e.exchange] = []byte("MSH|^~\\&|THE|OTHER\rMSA|AA|PAS0000451\r")
+		}
+		return pds.Result{Outcome: pds.NoMatch}, nil
+	}})
+	if got := r.send(t, adt("A28", primrose)); !strings.HasPrefix(got, `MSH|^~\&|THE|OTHER`) {
+		t.Errorf("answered:\n%s", got)
+	}
+	if got, want := r.journal.story(), "received asked answered resent"; got != want {
+		t.Errorf("journal: %s; want %s", got, want)
+	}
+}
+
+func TestTheFrameIsKeptWhenNobodyCouldBeAsked(t *testing.T) {
+	for name, waits := range map[string]bool{"refused a place at once": false, "after waiting for a place": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.Now = time.Now
+				r.Tracer = pds.TracerFunc(func(ctx context.Context, req pds.Request) (pds.Result, error) {
+					if waits {
+						if err := req.Recorder.(pds.Waiter).Waiting(ctx); err != nil {
+							return pds.Result{}, err
+						}
+					}
+					<-time.After(r.Budget + time.Nanosecond) // the reply is due just before
+					if err := req.Recorder.Asking(ctx, pds.Call{}); err == nil {
+						t.Error("a question may be asked that nobody waits for")
+					}
+					return pds.Result{}, &pds.Error{Class: pds.NoSlot}
+				})
+				if got := r.send(t, adt("A28", primrose)); !strings.HasSuffix(got, "MSA|AA|PAS0000451|trace pending") {
+					t.Errorf("answer:\n%s", got)
+				}
+				if err := r.Drain(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				want := map[bool]string{false: "exchanged", true: "received replied"}[waits]
+				if got := r.journal.story(); got != want {
+					t.Errorf("journal: %s; want %s", got, want)
+				}
+				if _, ok := store.FindPart(r.journal.events[0].Parts, store.Frame); !ok {
+					t.Error("the message itself is not in the journal")
+				}
+			})
+		})
+	}
+}
+
+func TestWaitingForAPlaceFindsDuplicatesAndADeadStore(t *testing.T) {
+	r := newRig(t, nil)
+	r.Tracer = pds.TracerFunc(func(ctx context.Context, req pds.Request) (pds.Result, error) {
+		if err := req.Recorder.(pds.Waiter).Waiting(ctx); err != nil {
+			return pds.Result{}, &pds.Error{Class: pds.Unrecorded, Err: err}
+		}
+		return pds.Result{}, &pds.Error{Class: pds.NoSlot}
+	})
+	first := r.send(t, adt("A28", primrose))
+	if again := r.send(t, adt("A28", primrose)); again != first {
+		t.Errorf("the resend got:\n%s", again)
+	}
+	r.journal.fail = errDown
+	if reply, err := r.HandleMLLP(context.Background(), peer, nil, wire(adt("A31", primrose))); err == nil {
+		t.Errorf("answered without a record:\n%s", reply)
+	}
+}
+
+func TestAStopDoesNotWaitForTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &service{say: func(ctx context.Context, _ pds.Request) (pds.Result, error) {
+			<-ctx.Done()
+			return pds.Result{}, ctx.Err()
+		}})
+		r.Now = time.Now
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		start := time.Now()
+		reply, err := r.HandleMLLP(ctx, peer, nil, wire(adt("A28", primrose)))
+		if err != nil || !strings.Contains(string(reply), "trace pending") || time.Since(start) != time.Second {
+			t.Errorf("after %v: %q, %v; want the answer as soon as the stop cuts it short", time.Since(start), reply, err)
+		}
+		cut, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = r.Drain(cut) // says that it cut the trace short
+	})
+}
+
+func TestAQueryIsAnsweredWithoutAStoreEvenIfItsHeaderIsAtFault(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	r.journal.fail = errDown
+	if got := r.send(t, strings.Replace(q22(qpd), "|P|2.5", "|T|2.5", 1)); !strings.Contains(got, "MSA|AR|P000018|Cannot be dealt with now") {
+		t.Errorf("answer:\n%s", got)
+	}
+}
+
+func TestWhoSentItIsRecorded(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	state := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "pas.example"}}}}
+	if _, err := r.HandleMLLP(context.Background(), peer, state, wire(adt("A28", primrose))); err != nil {
+		t.Fatal(err)
+	}
+	facts := r.journal.events[0].Facts
+	want := store.Facts{
+		Peer: "127.0.0.1:40000", Subject: "CN=pas.example", Application: "PAS", Facility: "RXX", ControlID: "PAS0000451",
+		Type: "ADT^A28", LocalID: "RXX1234567", NHSSent: "9990000018",
+	}
+	if diff := cmp.Diff(want, facts); diff != "" {
+		t.Errorf("facts of the message (-want +got):\n%s", diff)
 	}
 }
 
@@ -339,7 +485,7 @@ func TestFramesThatAreNoMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(reply); !strings.Contains(got, "MSA|AR|PAS0000451|Message of 2097152 bytes is larger than the limit") {
+	if got := lines(reply); !strings.Contains(got, "MSA|AR|PAS0000451|Message too large: 2097152 bytes") {
 		t.Errorf("oversize answer:\n%s", got)
 	}
 	for range 15 {
@@ -364,6 +510,11 @@ func TestTraceFromTheCommandLineIsRecorded(t *testing.T) {
 	}
 	if got, want := r.journal.story(), "received asked answered finished"; got != want {
 		t.Errorf("journal: %s; want %s", got, want)
+	}
+	r.service.say = func(context.Context, pds.Request) (pds.Result, error) { return pds.Result{}, errBackEnd }
+	id, _, err := r.Trace(context.Background(), "clerk", pds.Request{Want: pds.Verify, NHSNumber: primroseNumber})
+	if err == nil || r.journal.closed[id] != store.Failed {
+		t.Errorf("a trace that failed: error %v, outcome %v", err, r.journal.closed[id])
 	}
 	r.journal.fail = errDown
 	if _, _, err := r.Trace(context.Background(), "clerk", pds.Request{Want: pds.Verify}); err == nil {

@@ -62,10 +62,10 @@ type Handler struct {
 
 // Summary is what became of one message, in words that never come from a sender.
 type Summary struct {
-	Type      string // "ADT^A28", "QBP^Q22", …; "other" for what is not served
-	Outcome   store.Outcome
-	Ack       string // MSA-1; "" when nothing was answered
-	Duplicate bool   // answered with the stored answer
+	Type      string        // "ADT^A28", "QBP^Q22", …; "other" for what is not served
+	Outcome   store.Outcome // 0 for a resend: nothing was decided
+	Ack       string        // MSA-1; "" when nothing was answered
+	Duplicate bool          // a resend, answered with the stored answer
 	Took      time.Duration
 }
 
@@ -125,10 +125,10 @@ func (x *exchange) close(r reply) ([]byte, error) {
 		return nil, errDuplicate
 	case receipt.Status == store.AlreadyClosed:
 		// Another instance took the exchange over and was faster: its answer is the answer.
-		stored, _, err := x.h.Journal.Answer(x.ctx, x.id)
+		stored, _, err := x.stored(x.id)
 		return x.replay(stored, err)
 	}
-	x.outcome, x.ack = r.outcome, string(r.ack)
+	x.outcome, x.ack, x.reason = r.outcome, string(r.ack), r.reason
 	return r.bytes, nil
 }
 

@@ -28,8 +28,9 @@ type memory struct {
 	claims  map[store.ClaimKey]store.ID
 	replies map[store.ID][]byte
 	closed  map[store.ID]store.Outcome
-	fail    error  // what Commit answers, if not nil
-	before  func() // called at the start of every Commit
+	fail    error           // what Commit answers, if not nil
+	before  func()          // called at the start of every Commit
+	opened  []store.Opening // of every Commit that opened an exchange
 }
 
 type kept struct {
@@ -53,6 +54,9 @@ func (j *memory) Commit(_ context.Context, c store.Commit) (store.Receipt, error
 	defer j.mu.Unlock()
 	if j.fail != nil {
 		return store.Receipt{}, j.fail
+	}
+	if c.Open != nil {
+		j.opened = append(j.opened, *c.Open)
 	}
 	if c.Open != nil && c.Open.Claim != nil {
 		key := c.Open.Claim.Key()

@@ -36,7 +36,7 @@ func (h *Handler) identifiers(m *hl7v2.Message) identifiers {
 		switch {
 		case h.NHSNumbers.match(cx):
 			ids.nhs = append(ids.nhs, i)
-			n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1)))
+			n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1))) // a cut-off one has not ten digits
 			if err != nil || expired(cx, today) {
 				continue
 			}

@@ -23,6 +23,7 @@ const (
 	otherProcessing
 	otherMessage
 	otherEvent
+	manyMessages
 	noPID
 	twoPIDs
 	emptyPID
@@ -37,9 +38,11 @@ const (
 	noSubject
 	manySubjects
 	otherSubject
+	otherFormat
 	deferred
 	otherQuantity
 	continued
+	twoValues
 	otherDomain
 	badFilter
 	badNumber
@@ -56,53 +59,65 @@ const (
 // nack is what a condition is answered with: the code of profile hl7, and the fault as
 // table 0357 and the ERR segment have it.
 type nack struct {
-	code    hl7v2.AckCode
-	passing bool // may succeed later, unchanged
-	fault   hl7v2.Fault
+	code  hl7v2.AckCode
+	kind  kind
+	fault hl7v2.Fault
 }
+
+// kind says when the same message, sent again, would fare better.
+type kind uint8
+
+const (
+	content kind = iota // never: the message is at fault
+	setting             // when our settings change, or this program learns to serve it
+	passing             // perhaps in a moment
+)
 
 // nacks is the only place where an error becomes words for a sender (spec/hl7v2.md 3.5,
 // 5.2 to 5.6). None of them holds anything that was received.
 var nacks = map[condition]nack{
-	noMSH:            {hl7v2.AR, false, at(100, "No readable MSH", "MSH")},
-	noDelimiters:     {hl7v2.AR, false, at(101, "Encoding characters missing", "MSH", 2)},
-	badDelimiters:    {hl7v2.AR, false, at(102, "Encoding characters not usable", "MSH", 2)},
-	notSegment:       {hl7v2.AE, false, at(100, "A line is not a segment", "MSH")},
-	wideCharset:      {hl7v2.AR, false, at(102, "Character set cannot be used over MLLP", "MSH", 18)},
-	noType:           {hl7v2.AR, false, at(101, "Message type missing", "MSH", 9)},
-	noControlID:      {hl7v2.AR, false, at(101, "Message control id missing", "MSH", 10)},
-	otherVersion:     {hl7v2.AR, false, at(203, "Unsupported version", "MSH", 12)},
-	otherProcessing:  {hl7v2.AR, false, at(202, "Unsupported processing id", "MSH", 11)},
-	otherMessage:     {hl7v2.AR, false, at(200, "Unsupported message type", "MSH", 9, 1, 1)},
-	otherEvent:       {hl7v2.AR, false, at(201, "Unsupported event code", "MSH", 9, 1, 2)},
-	noPID:            {hl7v2.AE, false, at(100, "PID segment missing", "PID")},
-	twoPIDs:          {hl7v2.AE, false, hl7v2.Fault{Code: 100, Segment: "PID", Sequence: 2, Text: "More than one PID segment"}},
-	emptyPID:         {hl7v2.AE, false, at(101, "PID has neither identifier nor name", "PID", 3)},
-	tooLarge:         {hl7v2.AR, true, hl7v2.Fault{Code: 207}},
-	internalError:    {hl7v2.AE, true, hl7v2.Fault{Code: 207, Text: "Internal error"}},
-	unavailable:      {hl7v2.AR, true, hl7v2.Fault{Code: 207, Text: "Cannot be dealt with now"}},
-	noQRD:            {hl7v2.AE, false, at(100, "QRD segment missing", "QRD")},
-	noQPD:            {hl7v2.AE, false, at(100, "QPD segment missing", "QPD")},
-	noQueryName:      {hl7v2.AE, false, at(101, "Query name missing", "QPD", 1)},
-	otherQuery:       {hl7v2.AE, false, at(103, "Query name not served", "QPD", 1)},
-	noTag:            {hl7v2.AE, false, at(101, "Query tag missing", "QPD", 2)},
-	noSubject:        {hl7v2.AE, false, at(101, "Who is asked about is missing", "QRD", 8)},
-	manySubjects:     {hl7v2.AE, false, at(102, "One patient per query", "QRD", 8, 2)},
-	otherSubject:     {hl7v2.AE, false, at(103, "Only DEM is served", "QRD", 9)},
-	deferred:         {hl7v2.AE, false, at(103, "Only immediate answers are given", "RCP", 1)},
-	otherQuantity:    {hl7v2.AE, false, at(103, "Quantity is counted in records only", "RCP", 2)},
-	continued:        {hl7v2.AE, false, at(204, "Unknown continuation pointer", "DSC", 1)},
-	otherDomain:      {hl7v2.AE, false, at(204, "Unknown identifier domain", "QPD", 8)},
-	badFilter:        {hl7v2.AE, false, at(102, "Parameter name not understood", "QPD", 3)},
-	badNumber:        {hl7v2.AE, false, at(102, "NHS number not valid", "QPD", 3)},
-	badBirthDate:     {hl7v2.AE, false, at(102, "Date of birth not valid", "QPD", 3)},
-	partialBirthDate: {hl7v2.AE, false, at(102, "Date of birth must be complete", "QPD", 3)},
-	noBirthDate:      {hl7v2.AE, false, at(101, "Date of birth required", "QPD", 3)},
-	noFamily:         {hl7v2.AE, false, at(101, "Family name required", "QPD", 3)},
-	badSex:           {hl7v2.AE, false, at(103, "Sex not valid", "QPD", 3)},
-	noSex:            {hl7v2.AE, false, at(101, "Sex required", "QPD", 3)},
-	wildcard:         {hl7v2.AE, false, at(102, "Wildcards are not accepted", "QPD", 3)},
-	badQuestion:      {hl7v2.AE, false, at(102, "The question was refused", "QPD", 3)},
+	noMSH:            {hl7v2.AR, content, at(100, "No readable MSH", "MSH")},
+	noDelimiters:     {hl7v2.AR, content, at(101, "Encoding characters missing", "MSH", 2)},
+	badDelimiters:    {hl7v2.AR, content, at(102, "Encoding characters not usable", "MSH", 2)},
+	notSegment:       {hl7v2.AE, content, at(100, "A line is not a segment", "MSH")},
+	wideCharset:      {hl7v2.AR, content, at(102, "Character set cannot be used over MLLP", "MSH", 18)},
+	noType:           {hl7v2.AR, content, at(101, "Message type missing", "MSH", 9)},
+	noControlID:      {hl7v2.AR, content, at(101, "Message control id missing", "MSH", 10)},
+	otherVersion:     {hl7v2.AR, setting, at(203, "Unsupported version", "MSH", 12)},
+	otherProcessing:  {hl7v2.AR, setting, at(202, "Unsupported processing id", "MSH", 11)},
+	otherMessage:     {hl7v2.AR, setting, at(200, "Unsupported message type", "MSH", 9, 1, 1)},
+	otherEvent:       {hl7v2.AR, setting, at(201, "Unsupported event code", "MSH", 9, 1, 2)},
+	manyMessages:     {hl7v2.AE, content, hl7v2.Fault{Code: 100, Segment: "MSH", Sequence: 2, Text: "More than one message in a frame"}},
+	noPID:            {hl7v2.AE, content, at(100, "PID segment missing", "PID")},
+	twoPIDs:          {hl7v2.AE, content, hl7v2.Fault{Code: 100, Segment: "PID", Sequence: 2, Text: "More than one PID segment"}},
+	emptyPID:         {hl7v2.AE, content, at(101, "PID has neither identifier nor name", "PID", 3)},
+	tooLarge:         {hl7v2.AR, setting, hl7v2.Fault{Code: 207}},
+	internalError:    {hl7v2.AE, passing, hl7v2.Fault{Code: 207, Text: "Internal error"}},
+	unavailable:      {hl7v2.AR, passing, hl7v2.Fault{Code: 207, Text: "Cannot be dealt with now"}},
+	noQRD:            {hl7v2.AE, content, at(100, "QRD segment missing", "QRD")},
+	noQPD:            {hl7v2.AE, content, at(100, "QPD segment missing", "QPD")},
+	noQueryName:      {hl7v2.AE, content, at(101, "Query name missing", "QPD", 1)},
+	otherQuery:       {hl7v2.AE, setting, at(103, "Query name not served", "QPD", 1)},
+	noTag:            {hl7v2.AE, content, at(101, "Query tag missing", "QPD", 2)},
+	noSubject:        {hl7v2.AE, content, at(101, "Who is asked about is missing", "QRD", 8)},
+	manySubjects:     {hl7v2.AE, content, at(102, "One patient per query", "QRD", 8, 2)},
+	otherSubject:     {hl7v2.AE, content, at(103, "Only DEM is served", "QRD", 9)},
+	otherFormat:      {hl7v2.AE, content, at(103, "Only record format is served", "QRD", 2)},
+	deferred:         {hl7v2.AE, content, at(103, "Only immediate answers are given", "RCP", 1)},
+	otherQuantity:    {hl7v2.AE, content, at(103, "Quantity is counted in records only", "RCP", 2)},
+	continued:        {hl7v2.AE, content, at(204, "Unknown continuation pointer", "DSC", 1)},
+	twoValues:        {hl7v2.AE, content, at(102, "Two values for one field", "QPD", 3)},
+	otherDomain:      {hl7v2.AE, setting, at(204, "Unknown identifier domain", "QPD", 8)},
+	badFilter:        {hl7v2.AE, content, at(102, "Parameter name not understood", "QPD", 3)},
+	badNumber:        {hl7v2.AE, content, at(102, "NHS number not valid", "QPD", 3)},
+	badBirthDate:     {hl7v2.AE, content, at(102, "Date of birth not valid", "QPD", 3)},
+	partialBirthDate: {hl7v2.AE, setting, at(102, "Date of birth must be complete", "QPD", 3)},
+	noBirthDate:      {hl7v2.AE, content, at(101, "Date of birth required", "QPD", 3)},
+	noFamily:         {hl7v2.AE, content, at(101, "Family name or NHS number required", "QPD", 3)},
+	badSex:           {hl7v2.AE, content, at(103, "Sex not valid", "QPD", 3)},
+	noSex:            {hl7v2.AE, content, at(101, "Sex required", "QPD", 3)},
+	wildcard:         {hl7v2.AE, setting, at(102, "Wildcards are not accepted", "QPD", 3)},
+	badQuestion:      {hl7v2.AE, content, at(102, "The question was refused", "QPD", 3)},
 }
 
 // at places a fault: segment, then field, repetition and component as far as they are known.
@@ -135,27 +150,43 @@ func ParseProfile(s string) (Profile, error) {
 	return 0, fmt.Errorf("exchange: acknowledgement profile is not one of hl7, park, ar_validation")
 }
 
+// code is the acknowledgement code that a site's senders understand.
 func (p Profile) code(n nack) hl7v2.AckCode {
+	later := n.kind == passing
 	switch {
-	case p == Park && !n.passing, p == ARValidation && n.passing:
+	case p == Park && !later, p == ARValidation && later:
 		return hl7v2.AE
-	case p == ARValidation && !n.passing:
+	case p == ARValidation:
 		return hl7v2.AR
-	case p == Park && n.passing && n.code == hl7v2.AE:
-		return hl7v2.AE
 	}
 	return n.code
 }
 
-// refuse is the plan for a message that is at fault. m is nil when no MSH could be read.
+// refuse is the plan for a message that is at fault. m is nil when no MSH could be read. A
+// refusal that our settings decide is not kept for a resend: once they are mended, the
+// sender's next try must get through.
 func (h *Handler) refuse(m *hl7v2.Message, c condition) plan {
 	r := h.nackPlain(m, c)
 	return plan{
 		name:      "refused",
-		unclaimed: m == nil || r.ack != hl7v2.AE || c == noControlID,
-		replayed:  store.Rejected,
-		reply:     func(pds.Result, error) reply { return r },
+		query:     isQuery(m),
+		unclaimed: m == nil || nacks[c].kind != content || c == noControlID,
+		reply: func(_ pds.Result, err error) reply {
+			if err != nil {
+				return h.nackPlain(m, unavailable)
+			}
+			return r
+		},
 	}
+}
+
+// isQuery tells the messages whose senders wait for an answer, whatever happens.
+func isQuery(m *hl7v2.Message) bool {
+	if m == nil {
+		return false
+	}
+	code, _, _ := m.Type()
+	return code == "QRY" || code == "QBP"
 }
 
 // nackPlain is a plain ACK that refuses a message.

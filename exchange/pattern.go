@@ -72,6 +72,16 @@ func (ps Patterns) matchParts(name, oid, kind string) bool {
 	return false
 }
 
+// hasType tells whether a type is one of the patterns'.
+func (ps Patterns) hasType(kind string) bool {
+	for _, p := range ps {
+		if p.kind != "" && strings.EqualFold(p.kind, kind) {
+			return true
+		}
+	}
+	return false
+}
+
 // knows tells whether an authority, by name or OID, is one of the patterns'.
 func (ps Patterns) knows(name, oid string) bool {
 	for _, p := range ps {

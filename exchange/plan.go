@@ -16,9 +16,8 @@ type plan struct {
 	// reply makes the answer of a result; of the zero Result when nobody was asked, of an
 	// error when nobody could find out or nothing could be written down. It is pure.
 	reply     func(pds.Result, error) reply
-	query     bool          // it is answered even when it cannot be written down
-	unclaimed bool          // the same message, sent again, is a new one
-	replayed  store.Outcome // what a replay counts as
+	query     bool // it is answered even when it cannot be written down
+	unclaimed bool // the same message, sent again, is a new one
 }
 
 // reply is an answer and what the record says of it.
@@ -118,6 +117,8 @@ func (h *Handler) headerFault(m *hl7v2.Message) (condition, bool) {
 		return otherVersion, true
 	case !slices.Contains(h.ProcessingIDs, m.Get(pathProcessingID)):
 		return otherProcessing, true
+	case m.Count("MSH") > 1:
+		return manyMessages, true
 	}
 	return 0, false
 }

@@ -18,6 +18,8 @@ type query struct {
 	tag, name  string   // QAK-1 and QAK-3, raw
 	echo       []string // the segments that the answer repeats byte for byte
 	criteria   []criterion
+	want       pds.Want
+	ignored    []string    // criteria that nobody can be asked about
 	where      hl7v2.Fault // where it says who is asked about, as a place for an ERR
 	hideNumber bool        // the asker wants identifiers of other domains only
 	visit      bool        // the answer's structure requires a PV1
@@ -38,19 +40,19 @@ type fault struct {
 
 // plan turns the question into the one for the back end, or into a refusal.
 func (q *query) plan(name string) plan {
-	p := plan{name: name, query: true, replayed: store.Traced}
+	p := plan{name: name, query: true}
 	req, bad := q.request()
 	if bad != nil {
 		return q.refuse(name, *bad)
 	}
-	p.request = &req
+	p.request, q.want = &req, req.Want
 	p.reply = func(res pds.Result, err error) reply { return q.reply(res, err) }
 	return p
 }
 
 // refuse is the plan for a query that is at fault: the refusal has the shape of an answer.
 func (q *query) refuse(name string, f fault) plan {
-	return plan{name: name, query: true, replayed: store.Rejected, reply: func(_ pds.Result, err error) reply {
+	return plan{name: name, query: true, reply: func(_ pds.Result, err error) reply {
 		if err != nil {
 			return q.nack(fault{condition: unavailable})
 		}
@@ -58,33 +60,54 @@ func (q *query) refuse(name string, f fault) plan {
 	}}
 }
 
-// criteria by the names of a Q22. Both spellings of the family name and the date are in use.
+// fields are the criteria by the names of a Q22. Both spellings of family name and date are
+// in use.
 var fields = map[string]string{
 	"PID.3": "number", "PID.3.1": "number", "PID.3.4": "authority", "PID.3.4.1": "authority", "PID.3.4.2": "oid", "PID.3.5": "kind",
 	"PID.5.1": "family", "PID.5.1.1": "family", "PID.5.2": "given",
 	"PID.7": "born", "PID.7.1": "born", "PID.8": "sex", "PID.8.1": "sex", "PID.11.5": "postcode",
 }
 
-// subject gathers the criteria by what they mean. The first of a kind counts.
-func (q *query) subject() map[string]criterion {
-	s := make(map[string]criterion)
+// subject is what a question says of the patient, by what it means.
+type subject struct {
+	values map[string]criterion
+	ids    []map[string]criterion // the parts of each identifier
+}
+
+// subject gathers the criteria. The parts of an identifier arrive one by one: a part that
+// the last identifier has begins another. Any other field has one value.
+func (q *query) subject() (subject, *fault) {
+	s := subject{values: make(map[string]criterion)}
 	for _, c := range q.criteria {
 		meaning, used := fields[c.field]
-		if _, twice := s[meaning]; used && !twice && c.value != "" {
-			s[meaning] = c
+		switch {
+		case !used || c.value == "":
+			continue
+		case strings.HasPrefix(c.field, "PID.3"):
+			if n := len(s.ids); n == 0 || s.ids[n-1][meaning].value != "" {
+				s.ids = append(s.ids, make(map[string]criterion))
+			}
+			s.ids[len(s.ids)-1][meaning] = c
+		case s.values[meaning].value != "" && s.values[meaning].value != c.value:
+			return s, &fault{twoValues, &c.at}
+		default:
+			s.values[meaning] = c
 		}
 	}
-	return s
+	return s, nil
 }
 
 // request reads the criteria as a question to the back end: by number and birth date, or
 // by name, birth date and sex. The fault names the first field that is wrong or missing.
 func (q *query) request() (pds.Request, *fault) {
-	s := q.subject()
 	for _, c := range q.criteria {
 		if q.wild(c) {
 			return pds.Request{}, &fault{wildcard, &c.at}
 		}
+	}
+	s, bad := q.subject()
+	if bad != nil {
+		return pds.Request{}, bad
 	}
 	req, bad := q.who(s)
 	if bad != nil {
@@ -92,7 +115,7 @@ func (q *query) request() (pds.Request, *fault) {
 	}
 	switch {
 	case req.Who.BirthDate.IsZero():
-		return req, &fault{noBirthDate, q.place(s, "number")}
+		return req, &fault{noBirthDate, &q.where}
 	case !req.NHSNumber.IsZero():
 		if !req.Who.BirthDate.Full() {
 			return req, &fault{partialBirthDate, q.place(s, "born")}
@@ -111,44 +134,55 @@ func (q *query) request() (pds.Request, *fault) {
 }
 
 // who reads what the criteria say, each value on its own.
-func (q *query) who(s map[string]criterion) (req pds.Request, bad *fault) {
-	req.Who.Family, req.Who.Given = tidyName(s["family"].value), tidyGiven(s["given"].value)
-	req.Who.Postcode = tidyPostcode(s["postcode"].value)
-	if c, said := s["born"]; said {
+func (q *query) who(s subject) (req pds.Request, bad *fault) {
+	req.Who.Family, req.Who.Given = tidyName(s.values["family"].value), tidyGiven(s.values["given"].value)
+	req.Who.Postcode = tidyPostcode(s.values["postcode"].value)
+	if c, said := s.values["born"]; said {
 		var ok bool
 		if req.Who.BirthDate, ok = q.h.birthDate(c.value); !ok {
 			return req, &fault{badBirthDate, &c.at}
 		}
 	}
-	if c, said := s["sex"]; said {
+	if c, said := s.values["sex"]; said {
 		if req.Who.Sex = parseSex(c.value); req.Who.Sex == 0 {
 			return req, &fault{badSex, &c.at}
 		}
 	}
-	return req, q.identifier(s, &req)
+	for _, id := range s.ids {
+		if bad := q.identifier(id, &req); bad != nil {
+			return req, bad
+		}
+	}
+	return req, nil
 }
 
-// identifier reads the identifier of the question: an NHS number, or the trust's own.
-func (q *query) identifier(s map[string]criterion, req *pds.Request) *fault {
-	c, said := s["number"]
+// identifier reads one identifier of the question: an NHS number by its type or authority,
+// or the trust's own; without either, what passes Modulus 11 is an NHS number.
+func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
+	c, said := id["number"]
 	if !said {
 		return nil
 	}
-	name, oid, kind := s["authority"].value, s["oid"].value, s["kind"].value
+	name, oid, kind := id["authority"].value, id["oid"].value, id["kind"].value
+	anonymous := name == "" && oid == ""
+	ours := q.h.local(name, oid)
 	n, err := pds.ParseNHSNumber(strings.TrimSpace(c.value))
-	switch unqualified := name == "" && oid == "" && kind == ""; {
-	case q.h.NHSNumbers.matchParts(name, oid, kind), kind == "" && q.h.NHSNumbers.knows(name, oid), name == "" && oid == "" && strings.EqualFold(kind, "NHS"):
+	switch {
+	case q.h.NHSNumbers.knows(name, oid), q.h.NHSNumbers.hasType(kind) && (anonymous || ours):
 		if err != nil {
 			return &fault{badNumber, &c.at}
 		}
-		req.NHSNumber = n
-	case unqualified && err == nil:
-		req.NHSNumber = n
-	case unqualified, q.h.LocalID.matchParts(name, oid, kind), q.h.local(name, oid):
+	case anonymous && kind == "" && err == nil:
+	case anonymous, ours, q.h.LocalID.matchParts(name, oid, kind):
 		req.Who.LocalID = strings.TrimSpace(c.value)
+		return nil
 	default:
 		return &fault{otherDomain, &c.at}
 	}
+	if !req.NHSNumber.IsZero() && req.NHSNumber != n {
+		return &fault{twoValues, &c.at}
+	}
+	req.NHSNumber = n
 	return nil
 }
 
@@ -171,8 +205,8 @@ func (q *query) wild(c criterion) bool {
 }
 
 // place is where a criterion stands, or should have stood.
-func (q *query) place(s map[string]criterion, meaning string) *hl7v2.Fault {
-	if c, ok := s[meaning]; ok {
+func (q *query) place(s subject, meaning string) *hl7v2.Fault {
+	if c, ok := s.values[meaning]; ok {
 		return &c.at
 	}
 	return &q.where
@@ -186,9 +220,9 @@ func (q *query) reply(res pds.Result, err error) reply {
 		return r
 	}
 	var r reply
-	switch d, _ := decide(q.wanted(), res); res.Outcome {
+	switch d, _ := decide(q.want, res); res.Outcome {
 	case pds.Matched:
-		r = q.found(res, "", "NSTS01", d.outcome)
+		r = q.found(res, q.notUsed(), "NSTS01", d.outcome)
 	case pds.Superseded:
 		r = q.found(res, d.text, "NSTS01", d.outcome)
 	case pds.Stale:
@@ -209,12 +243,12 @@ func (q *query) reply(res pds.Result, err error) reply {
 	return r
 }
 
-// wanted tells a number that was asked about from one that was found.
-func (q *query) wanted() pds.Want {
-	if req, bad := q.request(); bad == nil {
-		return req.Want
+// notUsed names the criteria that played no part, which an asker should know of a match.
+func (q *query) notUsed() string {
+	if len(q.ignored) == 0 {
+		return ""
 	}
-	return pds.DetailsBySearch
+	return "Not used: " + strings.Join(q.ignored, ", ")
 }
 
 // stale answers from the provider's local store: with a warning, and never as verified.
@@ -274,9 +308,9 @@ func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, sta
 		b.ERR(faults...)
 	}
 	if q.m.AtLeast("2.3") {
-		b.Segment("QAK").Raw(1, q.tag).Raw(2, status)
+		b.Segment("QAK").Raw(1, b.Echo(q.tag)).Raw(2, status)
 		if q.m.AtLeast("2.4") {
-			b.Raw(3, q.name)
+			b.Raw(3, b.Echo(q.name))
 			if count >= 0 {
 				n := []string{"0", "1"}[count]
 				b.Raw(4, n).Raw(5, n).Raw(6, "0")

@@ -94,6 +94,8 @@ func TestQueriesAnswered(t *testing.T) {
 		"Q22, back end down": {q22(qpd), pds.Result{}, errBackEnd,
 			mshK22 + "MSA|AR|P000018|Cannot be dealt with now\n" +
 				"ERR|||207^Application internal error^HL70357|E|||Cannot be dealt with now\n" + qak("AR|IHE PDQ Query")},
+		"Q22 with a parameter that plays no part": {q22(strings.Replace(qpd, "~@PID.8", "~@PID.13.1^01134960000~@PID.8", 1)), matched, nil,
+			mshK22 + "MSA|AA|P000018|Not used: PID.13.1\nQAK|TAG0042|OK|IHE PDQ Query|1|1|0\n" + strings.Replace(qpd, "~@PID.8", "~@PID.13.1^01134960000~@PID.8", 1) + "\n" + pidAnswer + "\n" + pd1Answer},
 		"Q22 that wants local numbers only": {q22(strings.Replace(qpd, "^^^NHS", "^^^RXX", 1)), matched, nil,
 			mshK22 + "MSA|AA|P000018\nQAK|TAG0042|NF|IHE PDQ Query|0|0|0\n" + strings.Replace(qpd, "^^^NHS", "^^^RXX", 1)},
 	} {
@@ -106,6 +108,14 @@ func TestQueriesAnswered(t *testing.T) {
 				t.Errorf("journal: %s; want %s", got, want)
 			}
 		})
+	}
+}
+
+func TestALocalCopyCanBeRefused(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.Stale, NHSNumber: primroseNumber, Patient: patient()}, nil))
+	r.RefuseStale = true
+	if got := r.send(t, q22(qpd)); !strings.Contains(got, "MSA|AR|P000018|Cannot be dealt with now") {
+		t.Errorf("answer:\n%s", got)
 	}
 }
 
@@ -126,17 +136,24 @@ func TestQueriesAskWhatTheySay(t *testing.T) {
 		number   pds.NHSNumber
 		who      pds.Demographics
 	}{
-		"A19 with a date in QRF-5":             {a19(qrd, qrf), pds.DetailsByNumber, primroseNumber, born},
-		"A19 with an unqualified number":       {a19(strings.Replace(qrd, "^^^^^^^^NHS^^^^NH", "", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
-		"A19 with names in QRD-8":              {a19(strings.Replace(qrd, "18^^^", "18^HALVORSEN^PRIMROSE^", 1), qrf), pds.DetailsByNumber, primroseNumber, named},
-		"A19 by name, the rest as filters":     {a19(strings.Replace(qrd, "9990000018^^^^^^^^NHS^^^^NH", "^HALVORSEN^PRIMROSE", 1), "QRF|PAS||||@PID.7^19620417~@PID.8^F~@PID.11.5^LS99 1AA"), pds.DetailsBySearch, pds.NHSNumber{}, byName},
-		"Q01 that asks for demographics":       {strings.Replace(a19(qrd, qrf), "QRY^A19", "QRY^Q01", 1), pds.DetailsByNumber, primroseNumber, born},
-		"Q22 by search":                        {q22("QPD|IHE PDQ Query|T|" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
-		"Q22 by ITK's name":                    {q22("QPD|Q22^Find Candidates^HL7nnnn|T|" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
-		"Q22 with fields it does not use":      {q22("QPD|IHE PDQ Query|T|@PID.13.1^01134960000~" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
-		"Q22 by number, parts combined":        {q22("QPD|IHE PDQ Query|T|@PID.3.1^999 000 0018~@PID.3.4.1^NHS~@PID.7.1^19620417"), pds.DetailsByNumber, primroseNumber, born},
-		"Q22 by number, authority by OID":      {q22("QPD|IHE PDQ Query|T|@PID.3.1^9990000018~@PID.3.4.2^2.16.840.1.113883.2.1.4.1~@PID.3.5^NH~@PID.7.1^19620417"), pds.DetailsByNumber, primroseNumber, born},
-		"Q22 with the trust's number, by name": {q22("QPD|IHE PDQ Query|T|@PID.3.1^H000417~@PID.3.4^RXX~" + search), pds.DetailsBySearch, pds.NHSNumber{}, withMRN},
+		"A19 with a date in QRF-5":                   {a19(qrd, qrf), pds.DetailsByNumber, primroseNumber, born},
+		"A19 with an unqualified number":             {a19(strings.Replace(qrd, "^^^^^^^^NHS^^^^NH", "", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
+		"A19 with names in QRD-8":                    {a19(strings.Replace(qrd, "18^^^", "18^HALVORSEN^PRIMROSE^", 1), qrf), pds.DetailsByNumber, primroseNumber, named},
+		"A19 by name, the rest as filters":           {a19(strings.Replace(qrd, "9990000018^^^^^^^^NHS^^^^NH", "^HALVORSEN^PRIMROSE", 1), "QRF|PAS||||@PID.7^19620417~@PID.8^F~@PID.11.5^LS99 1AA"), pds.DetailsBySearch, pds.NHSNumber{}, byName},
+		"Q01 that asks for demographics":             {strings.Replace(a19(qrd, qrf), "QRY^A19", "QRY^Q01", 1), pds.DetailsByNumber, primroseNumber, born},
+		"Q22 by search":                              {q22("QPD|IHE PDQ Query|T|" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
+		"Q22 by ITK's name":                          {q22("QPD|Q22^Find Candidates^HL7nnnn|T|" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
+		"Q22 with fields it does not use":            {q22("QPD|IHE PDQ Query|T|@PID.13.1^01134960000~" + search), pds.DetailsBySearch, pds.NHSNumber{}, byName},
+		"Q22 by number, parts combined":              {q22("QPD|IHE PDQ Query|T|@PID.3.1^999 000 0018~@PID.3.4.1^NHS~@PID.7.1^19620417"), pds.DetailsByNumber, primroseNumber, born},
+		"Q22 by number, authority by OID":            {q22("QPD|IHE PDQ Query|T|@PID.3.1^9990000018~@PID.3.4.2^2.16.840.1.113883.2.1.4.1~@PID.3.5^NH~@PID.7.1^19620417"), pds.DetailsByNumber, primroseNumber, born},
+		"Q22 with both numbers asks by the national": {q22("QPD|IHE PDQ Query|T|@PID.3.1^H000417~@PID.3.4^RXX~@PID.3.5^MR~@PID.3.1^9990000018~@PID.3.4^NHS~@PID.7^19620417"), pds.DetailsByNumber, primroseNumber, pds.Demographics{BirthDate: byName.BirthDate, LocalID: "H000417"}},
+		"Q22 with the parts before the number":       {q22("QPD|IHE PDQ Query|T|@PID.3.4^NHS~@PID.3.1^9990000018~@PID.3.5^NH~@PID.7^19620417"), pds.DetailsByNumber, primroseNumber, born},
+		"A19 by MRN, the number as a filter":         {a19(strings.Replace(qrd, "9990000018^^^^^^^^NHS^^^^NH", "H000417^^^^^^^^RXX^^^^MR", 1), "QRF|PAS||||19620417~@PID.3.1^9990000018~@PID.3.4^NHS"), pds.DetailsByNumber, primroseNumber, pds.Demographics{BirthDate: byName.BirthDate, LocalID: "H000417"}},
+		"A19, authority NHS and type NHS":            {a19(strings.Replace(qrd, "^^^^NH|", "^^^^NHS|", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
+		"A19, authority NHS decides over type PI":    {a19(strings.Replace(qrd, "^^^^NH|", "^^^^PI|", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
+		"A19, type NH decides over our authority":    {a19(strings.Replace(qrd, "NHS^^^^NH|", "RXX^^^^NH|", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
+		"A19, another spelling of both":              {a19(strings.Replace(qrd, "NHS^^^^NH|", "NHSNBR^^^^NH|", 1), qrf), pds.DetailsByNumber, primroseNumber, born},
+		"Q22 with the trust's number, by name":       {q22("QPD|IHE PDQ Query|T|@PID.3.1^H000417~@PID.3.4^RXX~" + search), pds.DetailsBySearch, pds.NHSNumber{}, withMRN},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
@@ -168,6 +185,13 @@ func TestQueriesRefused(t *testing.T) {
 		"A19, bad check digit":         {a19(strings.Replace(qrd, "9990000018", "9990000019", 1), qrf), "AE", `ERR|QRD^1^8^102&Data type error&HL70357&&NHS number not valid`},
 		"A19 by name without sex":      {a19(strings.Replace(qrd, "9990000018^^^^^^^^NHS^^^^NH", "^HALVORSEN", 1), qrf), "AE", `ERR|QRD^1^8^101&Required field missing&HL70357&&Sex required`},
 		"A19 by MRN":                   {a19(strings.Replace(qrd, "9990000018^^^^^^^^NHS^^^^NH", "H000417^^^^^^^^RXX^^^^MR", 1)), "AE", ""},
+		"A19 for a page":               {a19(strings.Replace(qrd, "1^RD", "2^PG", 1), qrf), "AE", `ERR|QRD^1^7^103&Table value not found&HL70357&&Quantity is counted in records only`},
+		"A19 in display format":        {a19(strings.Replace(qrd, "|R|I|", "|D|I|", 1), qrf), "AE", `ERR|QRD^1^2^103&Table value not found&HL70357&&Only record format is served`},
+		"A19, continued":               {a19(qrd, qrf, "DSC|pointer|I"), "AE", `ERR|DSC^1^1^204&Unknown key identifier&HL70357&&Unknown continuation pointer`},
+		"A19 of a Scottish number":     {a19(strings.Replace(qrd, "NHS^^^^NH|", "CHI^^^^NH|", 1), qrf), "AE", `ERR|QRD^1^8^204&Unknown key identifier&HL70357&&Unknown identifier domain`},
+		"Q22 with two NHS numbers":     {filter("@PID.3.1^9990000018~@PID.3.4^NHS~@PID.3.1^9990000026~@PID.3.4^NHS~@PID.7^19620417"), "AE", `ERR||QPD^1^3^3|102^Data type error^HL70357|E|||Two values for one field`},
+		"Q22 with two family names":    {filter("@PID.5.1^HALVORSEN~@PID.5.1.1^OTHERSEN~@PID.7^19620417~@PID.8^F"), "AE", `ERR||QPD^1^3^2|102^Data type error^HL70357|E|||Two values for one field`},
+		"Q22 with a made-up parameter": {filter("@PID.HALVORSEN^X~@PID.7^19620417"), "AE", `ERR||QPD^1^3^1|102^Data type error^HL70357|E|||Parameter name not understood`},
 		"Q22 without QPD":              {q22("RCP|I"), "AE", `ERR||QPD^1|100^Segment sequence error^HL70357|E|||QPD segment missing`},
 		"Q22 without a name":           {q22("QPD||TAG|@PID.7^19620417"), "AE", `ERR||QPD^1^1|101^Required field missing^HL70357|E|||Query name missing`},
 		"Q22 of another kind":          {q22("QPD|IHE Scheduled Worklist|TAG|@PID.7^19620417"), "AE", `ERR||QPD^1^1|103^Table value not found^HL70357|E|||Query name not served`},
@@ -175,7 +199,7 @@ func TestQueriesRefused(t *testing.T) {
 		"Q22 that says nothing":        {filter(""), "AE", `ERR||QPD^1^3|101^Required field missing^HL70357|E|||Who is asked about is missing`},
 		"Q22 with a strange filter":    {filter("@PID.7^19620417~family^HALVORSEN"), "AE", `ERR||QPD^1^3^2|102^Data type error^HL70357|E|||Parameter name not understood`},
 		"Q22 without sex":              {filter("@PID.5.1^HALVORSEN~@PID.7^19620417"), "AE", `ERR||QPD^1^3|101^Required field missing^HL70357|E|||Sex required`},
-		"Q22 without family name":      {filter("@PID.8^F~@PID.7^19620417"), "AE", `ERR||QPD^1^3|101^Required field missing^HL70357|E|||Family name required`},
+		"Q22 without family name":      {filter("@PID.8^F~@PID.7^19620417"), "AE", `ERR||QPD^1^3|101^Required field missing^HL70357|E|||Family name or NHS number required`},
 		"Q22 without birth date":       {filter("@PID.8^F~@PID.5.1^HALVORSEN"), "AE", `ERR||QPD^1^3|101^Required field missing^HL70357|E|||Date of birth required`},
 		"Q22 with a wildcard":          {filter("@PID.8^F~@PID.5.1^HAL*~@PID.7^19620417"), "AE", `ERR||QPD^1^3^2|102^Data type error^HL70357|E|||Wildcards are not accepted`},
 		"Q22, per cent in a postcode":  {filter("@PID.8^F~@PID.5.1^HALVORSEN~@PID.7^19620417~@PID.11.5^LS%"), "AE", ""},

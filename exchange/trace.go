@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,37 +13,14 @@ import (
 	"spinetrace/store"
 )
 
-// trace asks the back end and waits until the reply is due. After that the trace goes on by
-// itself: the attempts still allowed run to their end and are recorded.
-func (x *exchange) trace(req pds.Request) (pds.Result, error) {
-	req.ID, req.Recorder = x.id.String(), x
-	ended := make(chan traced, 1)
-	x.h.running.start(x.ctx, func(ctx context.Context) {
-		res, err := x.h.ask(ctx, req)
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if !x.left {
-			ended <- traced{res, err}
-			return
-		}
-		x.finish(res, err)
-	})
-	due := time.NewTimer(x.h.Budget - x.h.Now().Sub(x.start))
-	defer due.Stop()
-	select {
-	case t := <-ended:
-		return t.res, t.err
-	case <-due.C:
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	select {
-	case t := <-ended: // it ended while we waited for the lock
-		return t.res, t.err
-	default:
-		x.left = true
-		return pds.Result{}, errPending
-	}
+// tracing is one trace of an exchange, and the [pds.Recorder] of its calls. It may outlive
+// its sender's wait.
+type tracing struct {
+	x *exchange
+
+	// Guarded by x.mu:
+	left bool // the sender was answered without the result
+	void bool // nothing was asked by then, and nothing may be asked any more
 }
 
 type traced struct {
@@ -49,25 +28,74 @@ type traced struct {
 	err error
 }
 
+// trace asks the back end and waits until the reply is due. After that a trace that has
+// asked goes on by itself: the attempts still allowed run to their end and are recorded.
+func (x *exchange) trace(req pds.Request) (pds.Result, error) {
+	t := &tracing{x: x}
+	req.ID, req.Recorder = x.id.String(), t
+	ended := make(chan traced, 1)
+	cancel := x.h.running.start(x.ctx, func(ctx context.Context) {
+		res, err := x.h.ask(ctx, req)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		ended <- traced{res, err}
+		if t.left && !t.void {
+			x.finish(res, err)
+		}
+	})
+	due := time.NewTimer(x.h.Budget - x.h.Now().Sub(x.start))
+	defer due.Stop()
+	select {
+	case r := <-ended:
+		return r.res, r.err
+	case <-due.C:
+	case <-x.ctx.Done(): // the service stops
+	}
+	return t.leave(ended, cancel)
+}
+
+// leave stops waiting for the trace, unless it has just ended.
+func (t *tracing) leave(ended <-chan traced, cancel context.CancelFunc) (pds.Result, error) {
+	t.x.mu.Lock()
+	defer t.x.mu.Unlock()
+	select {
+	case r := <-ended:
+		return r.res, r.err
+	default:
+	}
+	t.left = true
+	if t.x.calls == 0 {
+		t.void = true
+		cancel()
+	}
+	return pds.Result{}, errPending
+}
+
 // ask calls the tracer; a panic in it is an error like any other.
 func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err error) {
 	defer func() {
-		if recover() != nil {
-			res, err = pds.Result{}, &pds.Error{Class: pds.ProviderError, Err: errors.New("exchange: panic in the back end's client")}
+		if recover() == nil {
+			return
 		}
+		// The panic's own text may hold the question: only where it happened is logged.
+		h.Log.ErrorContext(ctx, "panic in the back end's client", "exchange", req.ID, "stack", string(debug.Stack()))
+		res, err = pds.Result{}, &pds.Error{Class: pds.ProviderError, Err: errors.New("exchange: panic in the back end's client")}
 	}()
 	return h.Tracer.Trace(ctx, req)
 }
 
 // finish records how a trace ended that its sender did not wait for. The caller holds mu.
 func (x *exchange) finish(res pds.Result, err error) {
-	facts := store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
-	if err != nil {
-		facts = store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
-	}
-	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
+	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: finished(res, err)}); err != nil {
 		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
 	}
+}
+
+func finished(res pds.Result, err error) store.Facts {
+	if err != nil {
+		return store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
+	}
+	return store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
 }
 
 // reasonOf puts a technical end in words, without what anybody said.
@@ -91,19 +119,48 @@ func reasonOf(err error) string {
 
 // Asking commits the question, before the call is made; with it the message itself, if this
 // is the exchange's first commit. It implements [pds.Recorder].
-func (x *exchange) Asking(_ context.Context, c pds.Call) error {
+func (t *tracing) Asking(_ context.Context, c pds.Call) error {
+	x := t.x
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.calls++
+	if t.void {
+		return errPending
+	}
 	asked := store.Entry{
 		Kind:  store.Asked,
-		Facts: factsOf(c, x.calls),
+		Facts: factsOf(c, x.calls+1),
 		Parts: []store.Part{{Kind: store.Request, Data: c.Body}},
 	}
-	entries := []store.Entry{asked}
+	err := x.commitReceived(asked)
+	if err == nil {
+		x.calls++
+	}
+	return err
+}
+
+// Waiting commits the message before its question waits for a place. It implements
+// [pds.Waiter].
+func (t *tracing) Waiting(context.Context) error {
+	t.x.mu.Lock()
+	defer t.x.mu.Unlock()
+	if t.void {
+		return errPending
+	}
+	return t.x.commitReceived()
+}
+
+// commitReceived commits entries, before them the message if nothing of the exchange is on
+// disk. The caller holds mu.
+func (x *exchange) commitReceived(entries ...store.Entry) error {
 	if !x.opened {
-		received := store.Entry{Kind: store.Received, Facts: x.facts, Parts: []store.Part{{Kind: store.Frame, Data: x.frame}}}
-		entries = []store.Entry{received, asked}
+		received := store.Entry{Kind: store.Received, Facts: x.facts}
+		if x.frame != nil {
+			received.Parts = []store.Part{{Kind: store.Frame, Data: x.frame}}
+		}
+		entries = slices.Insert(entries, 0, received)
+	}
+	if len(entries) == 0 {
+		return nil
 	}
 	receipt, err := x.commit(nil, entries...)
 	if err == nil && receipt.Status == store.Duplicate {
@@ -121,7 +178,8 @@ func factsOf(c pds.Call, attempt int) store.Facts {
 }
 
 // Answered notes how the call ended; it is committed with what comes next.
-func (x *exchange) Answered(a pds.Answer) {
+func (t *tracing) Answered(a pds.Answer) {
+	x := t.x
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	entry := store.Entry{Kind: store.Answered, Facts: store.Facts{
@@ -135,30 +193,25 @@ func (x *exchange) Answered(a pds.Answer) {
 }
 
 // Trace asks one question outside any message, for the command line, and records it like
-// any other: who asked, each call, each answer, how it ended.
+// any other: who asked, each call, each answer, how it ended. A result that could not be
+// recorded is not shown.
 func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (store.ID, pds.Result, error) {
 	h.defaults()
-	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now()}
-	x.plan.unclaimed = true
+	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), plan: plan{unclaimed: true}}
 	x.facts = store.Facts{User: user, Type: "trace", LocalID: req.Who.LocalID, NHSSent: req.NHSNumber.Digits()}
-	x.mu.Lock()
-	_, err := x.commit(nil, store.Entry{Kind: store.Received, Facts: x.facts})
-	x.mu.Unlock()
-	if err != nil {
+	t := &tracing{x: x}
+	if err := t.Waiting(ctx); err != nil {
 		return x.id, pds.Result{}, err
 	}
-	req.ID, req.User, req.Recorder = x.id.String(), user, x
+	req.ID, req.User, req.Recorder = x.id.String(), user, t
 	res, err := h.ask(ctx, req)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	facts := store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
-	outcome := outcomeOf(req.Want, res)
+	closing := &store.Closing{Outcome: outcomeOf(req.Want, res), NHSNumber: res.NHSNumber.Digits()}
 	if err != nil {
-		facts = store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
-		outcome = store.Failed
+		closing = &store.Closing{Outcome: store.Failed}
 	}
-	closing := &store.Closing{Outcome: outcome, NHSNumber: res.NHSNumber.Digits()}
-	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: facts}); commitErr != nil {
+	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: finished(res, err)}); commitErr != nil {
 		return x.id, pds.Result{}, fmt.Errorf("exchange: result not recorded, so not shown: %w", commitErr)
 	}
 	return x.id, res, err
@@ -197,21 +250,23 @@ func (t *traces) leave(id store.ID) {
 	}
 }
 
-// start runs f until it ends or drain cancels it. ctx gives values, not its end.
-func (t *traces) start(ctx context.Context, f func(context.Context)) {
+// start runs f until it ends, is cancelled, or drain cancels it. ctx gives values, not its
+// end.
+func (t *traces) start(ctx context.Context, f func(context.Context)) context.CancelFunc {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.cancels == nil {
 		t.cancels = make(map[int]context.CancelFunc)
 	}
 	id := t.next
 	t.next++
 	t.cancels[id] = cancel
-	t.mu.Unlock()
 	t.group.Go(func() {
 		defer t.forget(id)
 		f(ctx)
 	})
+	return cancel
 }
 
 func (t *traces) forget(id int) {
