@@ -23,6 +23,7 @@ type Client struct {
 	WriteTimeout  time.Duration // 0 means 10s
 	AnswerTimeout time.Duration // from the end of writing to the end of the answer; 0 means 30s
 	MaxFrame      int           // longest answer in bytes; 0 means 1 MiB
+	Release       int           // of MLLP that the peer speaks: 2, or 1, which 0 means as well
 
 	// Match reports whether ack is the answer to msg. If it is not, Send closes the connection and returns the
 	// error. Nil accepts every answer.
@@ -46,6 +47,10 @@ type Client struct {
 //
 // An error that is [ErrNoAnswer] means that msg was written and that the peer may have acted on it: the answer did
 // not come in time, was cut off, over MaxFrame or refused by Match, whose error is then wrapped as well.
+//
+// In release 2 the peer first says by a commit block whether it took msg. An error that is [ErrRefused] means that it
+// did not, and that the same bytes may be sent again; twice is usual. An answer without a commit block in front of it
+// says as much as one. The answer is committed before Send returns it.
 func (c *Client) Send(ctx context.Context, msg []byte) ([]byte, error) {
 	if err := c.acquire(ctx); err != nil {
 		return nil, fmt.Errorf("mllp: send: %w", err)
@@ -111,14 +116,36 @@ func (c *Client) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	l.until = time.Now().Add(cmp.Or(c.AnswerTimeout, 30*time.Second))
-	answer, err := l.answer()
+	answer, err := c.answer(l)
 	if err == nil && c.Match != nil {
 		err = c.Match(msg, answer)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrRefused):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
+	if c.Release == 2 && c.write(l, []byte{ack}) != nil {
+		c.hangUp() // the answer is here all the same
+	}
 	return answer, nil
+}
+
+// answer returns the next message. A commit block of MLLP release 2 is none, and a negative one says that there will
+// be none.
+func (c *Client) answer(l *line) ([]byte, error) {
+	for {
+		msg, err := l.in.Next()
+		switch {
+		case err != nil || !isCommitBlock(msg):
+			return msg, err
+		case msg[0] == nak && c.Release == 2:
+			return nil, ErrRefused
+		case msg[0] == nak:
+			return nil, ErrRelease2
+		}
+	}
 }
 
 // connect returns the connection, a new one if there is none that can be used.
@@ -226,22 +253,6 @@ func (l *line) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return l.nc.Read(p)
-}
-
-// answer returns the next message. A commit block of MLLP release 2 is none, and a negative one says that there will
-// be none.
-func (l *line) answer() ([]byte, error) {
-	for {
-		msg, err := l.in.Next()
-		switch {
-		case err != nil || len(msg) != 1:
-			return msg, err
-		case msg[0] == nak:
-			return nil, ErrRelease2
-		case msg[0] != ack:
-			return msg, nil
-		}
-	}
 }
 
 // quiet reports whether the connection is open and nothing but stray bytes came since the last answer.

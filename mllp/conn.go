@@ -17,12 +17,11 @@ import (
 )
 
 const (
-	crWait           = 250 * time.Millisecond // for the CR behind an FS
-	handshakeTimeout = 10 * time.Second
-	drainGap         = time.Second            // between two reads of a frame when shutting down
-	lingerTime       = 500 * time.Millisecond // for the peer to read an answer that closes the connection
-	frameGaps        = 10                     // times FrameTimeout is the longest a frame may take
-	keepFrame        = 64 << 10               // longest write buffer that is kept for reuse
+	crWait     = 250 * time.Millisecond // for the CR behind an FS
+	drainGap   = time.Second            // between two reads of a frame when shutting down
+	lingerTime = 500 * time.Millisecond // for the peer to read an answer that closes the connection
+	frameGaps  = 10                     // times FrameTimeout is the longest a frame may take
+	keepFrame  = 64 << 10               // longest write buffer that is kept for reuse
 )
 
 // PanicError is what ErrorLog is given when a handler panicked. The text of the panic is left out unless it is the
@@ -57,11 +56,14 @@ type conn struct {
 	since        time.Time // first byte of the part in hand
 	armed        bool      // a read deadline is set
 	saidNoCR     bool
-	saidRelease2 bool // that the peer uses release 2
+	saidRelease2 bool // that the peer uses release 2, or does not
+
+	owed     bool      // an answer was written that the peer has to commit, release 2
+	commitBy time.Time // until when
 
 	mu       sync.Mutex
 	draining bool
-	midFrame bool // as of the last deadline
+	midway   bool // in a frame, or waiting for a commit block, as of the last deadline
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -106,47 +108,15 @@ func (c *conn) serve(ctx context.Context) {
 	c.in.sc.init(c.srv.MaxFrame, c.srv.Count)
 	for {
 		ev, err := c.in.step()
-		if err != nil {
+		switch {
+		case err != nil && c.commitLate(err): // and the peer may go on
+		case err != nil:
 			c.ended(ctx, err)
 			return
-		}
-		if !c.handle(ctx, ev) {
+		case !c.handle(ctx, ev):
 			return
 		}
 	}
-}
-
-// handshake does the TLS handshake, if there is to be one.
-func (c *conn) handshake(ctx context.Context) bool {
-	tc, ok := c.nc.(*tls.Conn)
-	if !ok {
-		return true
-	}
-	c.armHandshake()
-	switch err := tc.HandshakeContext(ctx); {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		c.srv.count(EventProbe)
-		return false
-	case c.isDraining():
-		return false
-	default:
-		c.log(fmt.Errorf("mllp: tls handshake: %w", err))
-		return false
-	}
-	state := tc.ConnectionState()
-	c.tls = &state
-	return true
-}
-
-func (c *conn) armHandshake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.draining {
-		return // the deadline is past already
-	}
-	c.armed = true
-	_ = c.nc.SetDeadline(time.Now().Add(handshakeTimeout)) // if it fails, so will the read
 }
 
 // Read reads from the peer for c.in, with the deadline that the scanner's state calls for.
@@ -165,7 +135,7 @@ func (c *conn) arm() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.midFrame = c.in.sc.state.inFrame()
+	c.midway = c.owed || c.in.sc.state.inFrame()
 	if c.draining {
 		// Shutdown may just have set a past deadline; overwriting it would leave this read blocked.
 		t = c.drainDeadline(t)
@@ -180,7 +150,10 @@ func (c *conn) deadline() time.Time {
 	gap := cmp.Or(c.srv.FrameTimeout, 30*time.Second)
 	switch sc.state {
 	case stIdle:
-		if c.srv.IdleTimeout > 0 {
+		switch {
+		case c.owed:
+			return c.commitBy
+		case c.srv.IdleTimeout > 0:
 			return time.Now().Add(c.srv.IdleTimeout)
 		}
 		return time.Time{}
@@ -215,7 +188,7 @@ func (c *conn) drain() {
 // drainDeadline returns the read deadline when shutting down. c.mu is held.
 func (c *conn) drainDeadline(t time.Time) time.Time {
 	switch end := time.Now().Add(drainGap); {
-	case !c.midFrame:
+	case !c.midway:
 		return time.Unix(1, 0)
 	case t.IsZero():
 		return end
@@ -245,7 +218,7 @@ func (c *conn) handle(ctx context.Context, ev event) bool {
 		return c.oversize(ctx, p)
 	case evHardLimit:
 		if c.oversize(ctx, p) {
-			c.linger()
+			linger(c.nc)
 		}
 		return false
 	case evAbandoned:
@@ -259,14 +232,11 @@ func (c *conn) handle(ctx context.Context, ev event) bool {
 }
 
 func (c *conn) message(ctx context.Context, msg []byte) bool {
-	if len(msg) == 1 && (msg[0] == ack || msg[0] == nak) {
-		c.srv.count(EventRelease2)
-		if !c.saidRelease2 {
-			c.saidRelease2 = true
-			c.log(ErrRelease2)
-		}
+	if isCommitBlock(msg) {
+		c.commitBlock(msg[0] == ack)
 		return true
 	}
+	c.notCommitted(ErrNoCommit) // if it should have been
 	c.srv.state(c.peer, StateActive)
 	defer c.srv.state(c.peer, StateIdle)
 	reply, err := c.srv.Handler.HandleMLLP(ctx, c.peer, c.tls, msg)
@@ -278,6 +248,7 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 	c.log(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, p.size))
 	h, ok := c.srv.Handler.(FaultHandler)
 	if !ok {
+		c.refuse()
 		return false
 	}
 	c.srv.state(c.peer, StateActive)
@@ -290,26 +261,38 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 func (c *conn) answer(reply []byte, err error) bool {
 	if err != nil {
 		c.log(fmt.Errorf("mllp: handle: %w", err))
+		c.refuse()
 		return false
 	}
-	if len(reply) == 0 {
-		return true
-	}
-	if err := c.write(reply); err != nil {
+	if err := c.reply(reply); err != nil {
 		c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
 		return false
 	}
 	return true
 }
 
-// write writes reply as a frame, in one Write.
-func (c *conn) write(reply []byte) error {
+// reply writes the answer to a message, if there is one, and in release 2 commits the message before.
+func (c *conn) reply(msg []byte) error {
+	switch {
+	case c.srv.Release == 2:
+		return c.commit(msg)
+	case len(msg) == 0:
+		return nil
+	}
+	return c.write(msg)
+}
+
+// write writes each body as a frame, all in one Write.
+func (c *conn) write(bodies ...[]byte) error {
 	buf, ok := c.srv.frames.Get().(*[]byte)
 	if !ok {
 		buf = new([]byte)
 	}
-	*buf = Append((*buf)[:0], reply)
-	if err := c.nc.SetWriteDeadline(time.Now().Add(cmp.Or(c.srv.WriteTimeout, 10*time.Second))); err != nil {
+	*buf = (*buf)[:0]
+	for _, body := range bodies {
+		*buf = Append(*buf, body)
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout())); err != nil {
 		return err
 	}
 	_, err := c.nc.Write(*buf)
@@ -318,6 +301,8 @@ func (c *conn) write(reply []byte) error {
 	}
 	return err
 }
+
+func (c *conn) writeTimeout() time.Duration { return cmp.Or(c.srv.WriteTimeout, 10*time.Second) }
 
 func (c *conn) junk(ctx context.Context, p part, reason string) {
 	c.srv.count(EventJunk)
@@ -335,6 +320,7 @@ func (c *conn) broken(ctx context.Context, p part, reason string, err error) {
 // ended deals with what was in hand when reading failed.
 func (c *conn) ended(ctx context.Context, err error) {
 	st, p := c.in.sc.state, c.in.sc.rest()
+	c.notCommitted(ErrNoCommit) // if it should have been
 	switch {
 	case !c.heard && !errors.Is(err, os.ErrDeadlineExceeded):
 		c.srv.count(EventProbe)
@@ -364,15 +350,15 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-// linger lets the peer read the last answer. To close with bytes unread would reset the connection, and the answer
-// could be lost with it.
-func (c *conn) linger() {
-	w, ok := c.nc.(interface{ CloseWrite() error })
+// linger lets the peer read what was last written. To close with bytes unread would reset the connection, and the
+// last words could be lost with it.
+func linger(nc net.Conn) {
+	w, ok := nc.(interface{ CloseWrite() error })
 	if !ok || w.CloseWrite() != nil {
 		return
 	}
-	if c.nc.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.Copy(io.Discard, c.nc) // ends with the peer or the deadline
+	if nc.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.Copy(io.Discard, nc) // ends with the peer or the deadline
 	}
 }
 

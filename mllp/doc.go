@@ -1,4 +1,4 @@
-// Package mllp carries messages over TCP in the frames of the HL7 Minimal Lower Layer Protocol, release 1.
+// Package mllp carries messages over TCP in the frames of the HL7 Minimal Lower Layer Protocol.
 //
 // A frame is
 //
@@ -15,6 +15,28 @@
 //	go srv.Serve(ln)
 //	...
 //	err := srv.Shutdown(ctx)
+//
+// # Release 2
+//
+// In release 2 of the protocol, which few peers use, whoever gets a frame says first whether it was taken:
+//
+//	VT ACK FS CR            0x0B 0x06 0x1C 0x0D, a commit block
+//	VT NAK FS CR            0x0B 0x15 0x1C 0x0D, the same, negative
+//
+// An answer is a frame like any other, so who asked commits it. The Release of a Server or a Client says that all
+// their peers do so. The Server commits a message when its handler returns without an error, in one Write with the
+// answer; after an error it says NAK and closes. It then waits WriteTimeout for the peer's commit block, and goes on
+// without one: the answer was the handler's to keep. In release 1 a commit block is swallowed, logged once for each
+// connection and not answered.
+//
+// # TLS
+//
+// With a TLSConfig every connection starts with a handshake. One that fails is logged as a [HandshakeError], whose
+// reason tells a peer without a certificate from one whose certificate has expired and from one that does not use
+// TLS at all. To let certain peers in only, demand certificates and use [AllowNames]:
+//
+//	conf.ClientAuth = tls.RequireAndVerifyClientCert
+//	conf.VerifyConnection = mllp.AllowNames("pas.example.nhs.uk")
 //
 // # What is tolerated
 //

@@ -10,7 +10,9 @@ var (
 	ErrJunk          = errors.New("mllp: bytes outside a frame")        // see the package comment
 	ErrAbandoned     = errors.New("mllp: frame given up for a new one") // VT MSH within a frame
 	ErrNoCR          = errors.New("mllp: no CR after FS")               // logged once a connection
-	ErrRelease2      = errors.New("mllp: peer uses MLLP release 2")     // logged once a connection
+	ErrRelease2      = errors.New("mllp: peer uses MLLP release 2")     // logged once a connection, in release 1
+	ErrNoCommit      = errors.New("mllp: answer not committed by peer") // release 2: no commit block; logged once a connection
+	ErrRefused       = errors.New("mllp: refused by a negative commit") // release 2: an answer of the Server, or what Client.Send sent
 	ErrTooManyConns  = errors.New("mllp: too many connections")         // MaxConns, MaxConnsPerAddr
 	ErrNotAllowed    = errors.New("mllp: address not allowed")          // Allow
 	ErrAnswerLost    = errors.New("mllp: answer not delivered")         // the peer is gone or does not read
@@ -62,13 +64,14 @@ const (
 	EventFSInData               // an FS within a message
 	EventAbandoned              // a frame given up for a new one
 	EventOversize               // a frame over MaxFrame
-	EventRelease2               // a commit block of MLLP release 2
+	EventRelease2               // a commit block of MLLP release 2 that nobody waited for
+	EventNoCommit               // an answer that the peer did not commit, or refused, in release 2
 )
 
 // String returns the name of the event in lower case.
 func (e Event) String() string {
 	return name(int(e), "probe", "empty frame", "stray bytes", "junk", "no cr", "fs in data", "abandoned frame",
-		"oversize frame", "release 2")
+		"oversize frame", "release 2", "no commit")
 }
 
 func name(i int, names ...string) string {

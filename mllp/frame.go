@@ -12,9 +12,6 @@ const (
 	fs = 0x1c
 	cr = '\r'
 	lf = '\n'
-
-	ack = 0x06 // the body of a commit block, release 2
-	nak = 0x15 // the same, negative
 )
 
 const (

@@ -15,6 +15,7 @@ import (
 // Handler answers messages.
 type Handler interface {
 	// HandleMLLP answers one message. A nil reply sends nothing; an error closes the connection without an answer.
+	// In release 2 the commit block tells the two apart: positive before a reply, be it nil, negative for an error.
 	// It is called by one goroutine for each connection, one message at a time.
 	//
 	// The context lives until the exchange is finished or the drain ends: neither a peer that goes away nor
@@ -49,8 +50,9 @@ type Server struct {
 
 	IdleTimeout  time.Duration // between frames; 0 means none (TCP keep-alive finds the dead ones)
 	FrameTimeout time.Duration // between two bytes of a frame, which may take ten times that; 0 means 30s
-	WriteTimeout time.Duration // for an answer; 0 means 10s
+	WriteTimeout time.Duration // for an answer, and in release 2 again for the peer to commit it; 0 means 10s
 
+	Release   int            // of MLLP that every peer speaks: 2, or 1, which 0 means as well
 	TLSConfig *tls.Config    // nil means plain TCP
 	Allow     []netip.Prefix // who may connect; empty means everyone
 

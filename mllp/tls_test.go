@@ -39,11 +39,15 @@ func newAuthority(t *testing.T) *authority {
 
 func (a *authority) issue(t *testing.T, name string, until time.Time) tls.Certificate {
 	t.Helper()
-	return a.sign(t, &x509.Certificate{
+	return a.sign(t, clientTemplate(name, until))
+}
+
+func clientTemplate(name string, until time.Time) *x509.Certificate {
+	return &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: until,
 		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	})
+	}
 }
 
 func (a *authority) sign(t *testing.T, tmpl *x509.Certificate) tls.Certificate {
