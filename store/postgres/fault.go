@@ -61,11 +61,22 @@ func clean(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &network):
-		return network
+		return withoutSource(network)
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
 		return errLost
 	}
 	return errOther
+}
+
+// withoutSource leaves our own port out of a network error: it is another one each time, and
+// the same fault should read the same.
+func withoutSource(err net.Error) error {
+	if op, ok := err.(*net.OpError); ok {
+		bare := *op
+		bare.Source = nil
+		return &bare
+	}
+	return err
 }
 
 // cleanConnect is clean for the opening of a session, where the driver's own words (of TLS,
@@ -128,7 +139,7 @@ func asLasting(err error, cfg pq.Config) error {
 	case "3D000":
 		what = fmt.Sprintf("there is no database %q: create it, or correct the data source", cfg.Database)
 	case "42501":
-		what = fmt.Sprintf("user %q may not use database %q: run `spinetrace migrate roles --apply` as its owner and grant the role", cfg.User, cfg.Database)
+		what = fmt.Sprintf("user %q may not use database %q: grant it the role spinetrace_runtime, which `spinetrace migrate roles` makes", cfg.User, cfg.Database)
 	case "08P01":
 		what = "the server does not know this session's settings: a pooler is in the way, connect to PostgreSQL itself"
 	default:

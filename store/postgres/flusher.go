@@ -40,6 +40,7 @@ type flusher struct {
 	// opened holds the control ids of exchanges that this process opened and did not close.
 	opened map[store.ID]string
 
+	denied   bool          // the login's lack of a right was logged
 	lastSize int           // of the last batch
 	lastTook time.Duration // by its statement
 	backoff  time.Duration // zero: the last statement succeeded
@@ -154,7 +155,7 @@ func (f *flusher) send(hand []*pending) error {
 
 // release moves the head and tells the callers.
 func (f *flusher) release(hand []*pending) {
-	f.head, f.backoff = f.next, 0
+	f.head, f.backoff, f.denied = f.next, 0, false
 	for _, p := range hand {
 		f.remember(p)
 		p.finish(nil)
@@ -182,12 +183,25 @@ func (f *flusher) forgetOpened(hand []*pending) {
 }
 
 func (f *flusher) reject(p *pending, v verdict, why error) {
-	f.s.opts.Log.Error("commit refused by the database", "exchange", p.commit.Exchange, "err", why)
 	if v == forbidden {
-		p.finish(unavailable(why))
+		p.finish(unavailable(f.denial(why)))
 		return
 	}
+	f.s.opts.Log.Error("commit refused by the database", "exchange", p.commit.Exchange, "err", why)
 	p.finish(fmt.Errorf("postgres: %w: %w", store.ErrRejected, why))
+}
+
+// denial explains why this login may not write, and logs it once until it may: the callers
+// come again and again.
+func (f *flusher) denial(why error) error {
+	if e := (*fault)(nil); errors.As(why, &e) && e.code == "42501" {
+		why = fmt.Errorf("user %q may not write the journal: grant it the role spinetrace_runtime, which `spinetrace migrate roles` makes (%w)", f.s.cfg.User, why)
+	}
+	if !f.denied {
+		f.s.opts.Log.Error("the database does not let us write", "chain", f.s.opts.Chain, "err", why)
+	}
+	f.denied = true
+	return why
 }
 
 // recover finds out what became of the statement that was sent for hand, if one was, on a

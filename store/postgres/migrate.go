@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/lib/pq"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
@@ -31,24 +32,28 @@ type Migration struct {
 // migrations it applied. Programs of the previous release may go on meanwhile; of two
 // Migrates at once the second waits.
 func Migrate(ctx context.Context, dsn string) (applied []string, err error) {
-	db, err := openOwner(dsn)
+	o, err := openOwner(dsn)
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
-	provider, err := newProvider(db)
+	defer o.Close()
+	provider, err := newProvider(o.DB)
 	if err != nil {
 		return nil, err
 	}
+	const denied = "may not change the schema: run `spinetrace migrate up` as the database's owner"
 	results, err := provider.Up(ctx)
 	for _, r := range results {
 		applied = append(applied, r.Source.Path)
 	}
-	if err != nil {
-		return applied, migrateError(err)
+	if p := (*goose.PartialError)(nil); errors.As(err, &p) && p.Failed != nil {
+		return applied, o.explain("migrate: "+p.Failed.Source.Path, p.Err, denied)
 	}
-	if _, err := db.ExecContext(ctx, "select spinetrace_partitions()"); err != nil {
-		return applied, fmt.Errorf("postgres: make partitions: %w", clean(err))
+	if err != nil {
+		return applied, o.explain("migrate", err, denied)
+	}
+	if _, err := o.ExecContext(ctx, "select spinetrace_partitions()"); err != nil {
+		return applied, o.explain("make partitions", err, denied)
 	}
 	return applied, nil
 }
@@ -66,24 +71,16 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	return provider, nil
 }
 
-// migrateError names the file that failed.
-func migrateError(err error) error {
-	if p := (*goose.PartialError)(nil); errors.As(err, &p) && p.Failed != nil {
-		return fmt.Errorf("postgres: migrate: %s: %w", p.Failed.Source.Path, clean(p.Err))
-	}
-	return fmt.Errorf("postgres: migrate: %w", cleanConnect(err))
-}
-
 // Status returns all migrations this program knows, oldest first. It changes nothing.
 func Status(ctx context.Context, dsn string) ([]Migration, error) {
-	db, err := openOwner(dsn)
+	o, err := openOwner(dsn)
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
-	applied, err := appliedMigrations(ctx, db)
+	defer o.Close()
+	applied, err := o.applied(ctx)
 	if err != nil {
-		return nil, err
+		return nil, o.explain("status", err, "may not read the schema: grant it a role that `spinetrace migrate roles` makes")
 	}
 	names, err := fs.Glob(migrations.Postgres(), "*.sql")
 	if err != nil {
@@ -100,36 +97,53 @@ func Status(ctx context.Context, dsn string) ([]Migration, error) {
 	return all, nil
 }
 
-func appliedMigrations(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
-	rows, err := db.QueryContext(ctx, "select version, applied from schema_version")
-	if f := (*fault)(nil); errors.As(clean(err), &f) && f.code == "42P01" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("postgres: status: %w", cleanConnect(err))
-	}
-	defer rows.Close()
-	applied := make(map[int64]time.Time)
-	for rows.Next() {
-		var version int64
-		var at time.Time
-		if err := rows.Scan(&version, &at); err != nil {
-			return nil, fmt.Errorf("postgres: status: %w", clean(err))
-		}
-		applied[version] = at.UTC()
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("postgres: status: %w", clean(err))
-	}
-	return applied, nil
+// owner is who makes and looks at the schema.
+type owner struct {
+	*sql.DB
+	cfg pq.Config
 }
 
-func openOwner(dsn string) (*sql.DB, error) {
+func openOwner(dsn string) (*owner, error) {
 	cfg, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return openPool(cfg, "spinetrace/migrate", newDialer(migrateTimeout), map[string]string{"search_path": "public", "timezone": "UTC"})
+	db, err := openPool(cfg, "spinetrace/migrate", newDialer(migrateTimeout), map[string]string{"search_path": "public", "timezone": "UTC"})
+	return &owner{db, cfg}, err
+}
+
+// applied returns when each migration was, nothing if the database has no schema yet.
+func (o *owner) applied(ctx context.Context) (map[int64]time.Time, error) {
+	rows, err := o.QueryContext(ctx, "select version, applied from schema_version")
+	if f := (*fault)(nil); errors.As(clean(err), &f) && f.code == "42P01" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	applied := make(map[int64]time.Time)
+	err = scan(rows, func() error {
+		var version int64
+		var at time.Time
+		err := rows.Scan(&version, &at)
+		applied[version] = at.UTC()
+		return err
+	})
+	return applied, err
+}
+
+// explain says in an operator's words what went wrong. denied is what follows the login's
+// name when it lacks a right.
+func (o *owner) explain(doing string, err error, denied string) error {
+	err = cleanConnect(err)
+	if f := (*fault)(nil); errors.As(err, &f) && f.code == "42501" {
+		return fmt.Errorf("postgres: user %q %s (SQLSTATE 42501)", o.cfg.User, denied)
+	}
+	if known := (lasting{}); errors.As(asLasting(err, o.cfg), &known) {
+		return known.error
+	}
+	return fmt.Errorf("postgres: %s: %w", doing, explain(err))
 }
 
 //go:embed roles.sql
@@ -139,16 +153,20 @@ var rolesSQL string
 // an operator to read or to run. Repeating them does no harm.
 func RolesSQL() string { return rolesSQL }
 
-// ApplyRoles runs [RolesSQL] in one transaction. It needs the owner of the schema, with the
-// right to create roles.
+// ApplyRoles runs [RolesSQL] in one transaction. It needs a superuser, or the owner of the
+// schema if that has CREATEROLE, and a schema that [Migrate] has made.
 func ApplyRoles(ctx context.Context, dsn string) error {
-	db, err := openOwner(dsn)
+	o, err := openOwner(dsn)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, rolesSQL); err != nil {
-		return fmt.Errorf("postgres: roles: %w", cleanConnect(err))
+	defer o.Close()
+	_, err = o.ExecContext(ctx, rolesSQL)
+	if f := (*fault)(nil); errors.As(clean(err), &f) && f.code == "42P01" {
+		return errors.New("postgres: the database has no schema to give rights to: run `spinetrace migrate up` first")
+	}
+	if err != nil {
+		return o.explain("roles", err, "may not make roles: use a superuser, or an owner of the schema that has CREATEROLE")
 	}
 	return nil
 }

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +51,29 @@ func as(tb testing.TB, dsn, role string) string {
 		exception when duplicate_object or unique_violation then null; end $$`, login, role))
 	u.User = url.User(login)
 	return u.String()
+}
+
+// logLines is a log that a test reads while the store writes it.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// logger returns a logger that writes to l.
+func (l *logLines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// Write implements [io.Writer].
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// count returns how often text has been logged.
+func (l *logLines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
 }
 
 // The suite runs with the rights that the service has, and no more.

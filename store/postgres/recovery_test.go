@@ -205,6 +205,18 @@ func TestBackendTerminated(t *testing.T) {
 	}
 }
 
+// TestFsyncOffIsSaidOnce: each writing session finds it out again. The shared server runs so.
+func TestFsyncOffIsSaidOnce(t *testing.T) {
+	dsn := newDatabase(t)
+	var log logLines
+	s := start(t, dsn, store.Options{Log: log.logger()})
+	exec(t, query(t, dsn), "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())")
+	resend(t, s, "AFTER")
+	if got := log.count("fsync=off"); got != 1 {
+		t.Errorf("fsync=off was said %d times, want once", got)
+	}
+}
+
 func TestLostEventsAreNamed(t *testing.T) {
 	dsn := newDatabase(t)
 	s := start(t, dsn, store.Options{})

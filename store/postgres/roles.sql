@@ -1,6 +1,6 @@
 -- The roles hold rights and cannot log in. Give the service a login of its own:
 --
---   create role spinetrace login password '…' in role spinetrace_runtime;
+--   create role spinetrace_service login password '…' in role spinetrace_runtime;
 --
 -- spinetrace_runtime  the service: may add to the journal and read it, nothing else
 -- spinetrace_reader   the auditor: may read, and record in a chain of commands that it looked

@@ -42,7 +42,7 @@ func checkSchema(ctx context.Context, db querier, user string) error {
 	case errors.Is(err, sql.ErrNoRows), f != nil && f.code == "42P01":
 		return schemaFault("the database has no schema: run `spinetrace migrate up`")
 	case f != nil && f.code == "42501":
-		return schemaFault(fmt.Sprintf("user %q may not read the schema: grant it the role spinetrace_runtime, which `spinetrace migrate roles --apply` makes", user))
+		return schemaFault(fmt.Sprintf("user %q may not read the schema: grant it the role spinetrace_runtime, which `spinetrace migrate roles` makes", user))
 	}
 	return clean(err)
 }

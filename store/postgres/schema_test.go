@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -65,6 +66,66 @@ func TestStartKnowsItsSchema(t *testing.T) {
 				t.Errorf("Start() error = %v, want ErrSchema that says %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestOwnersCommandsSayWhatToDo: what the owner's commands say is as good as what Start says.
+func TestOwnersCommandsSayWhatToDo(t *testing.T) {
+	srv := pgtest.Start(t, pgtest.Options{Password: "correct horse"})
+	dsn := srv.NewDatabase(t, "")
+	bare := srv.NewDatabase(t, "")
+	if err := migrate(dsn); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, query(t, bare), "create role someone login password 'correct horse'")
+	exec(t, query(t, bare), "create role spinetrace_owner login password 'correct horse'")
+	exec(t, query(t, bare), "grant all on schema public to spinetrace_owner")
+	someone := func(dsn string) string { return strings.Replace(dsn, "postgres:c", "someone:c", 1) }
+	owner := strings.Replace(bare, "postgres:c", "spinetrace_owner:c", 1)
+	network := newProxy(t, srv.Socket()).dsn(t, dsn)
+	wrong := strings.Replace(dsn, "correct", "wrong", 1)
+
+	status := func(dsn string) error { _, err := postgres.Status(t.Context(), dsn); return err }
+	up := func(dsn string) error { _, err := postgres.Migrate(t.Context(), dsn); return err }
+	roles := func(dsn string) error { return postgres.ApplyRoles(t.Context(), dsn) }
+	for name, tt := range map[string]struct {
+		do   func(dsn string) error
+		dsn  string
+		want string
+	}{
+		"status, wrong password": {status, wrong, "correct user or password"},
+		"status, no database":    {status, srv.DSN("missing"), "create it"},
+		"status, no TLS":         {status, strings.Replace(network, "sslmode=disable", "sslmode=require", 1), "sslmode=disable"},
+		"status, no role":        {status, someone(dsn), `user "someone" may not read the schema`},
+		"up, wrong password":     {up, wrong, "correct user or password"},
+		"up, no database":        {up, srv.DSN("missing"), "create it"},
+		"up, not the owner":      {up, someone(dsn), "as the database's owner"},
+		"roles, wrong password":  {roles, wrong, "correct user or password"},
+		"roles, not superuser":   {roles, owner, "CREATEROLE"},
+		"roles, no schema":       {roles, bare, "run `spinetrace migrate up` first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tt.do(tt.dsn)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error = %v, want one that says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestALoginThatMayNotWriteIsLoggedOnce: the service tries again every second.
+func TestALoginThatMayNotWriteIsLoggedOnce(t *testing.T) {
+	dsn := newDatabase(t)
+	var log logLines
+	s := start(t, as(t, dsn, "spinetrace_reader"), store.Options{Log: log.logger()})
+	for n := range 3 {
+		_, err := s.Commit(t.Context(), message(fmt.Sprint("M", n)))
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "grant it the role spinetrace_runtime") {
+			t.Errorf("Commit() error = %v, want ErrUnavailable that names the role to grant", err)
+		}
+	}
+	if got := log.count("does not let us write"); got != 1 {
+		t.Errorf("%d log lines, want 1", got)
 	}
 }
 

@@ -87,7 +87,9 @@ func (w *session) inspect(s *Store) error {
 		return errors.New("the server is a standby and takes no commits")
 	}
 	if fsync == "off" {
-		s.opts.Log.Warn("the server runs with fsync=off: what it commits may not survive a crash")
+		s.unsafe.Do(func() {
+			s.opts.Log.Warn("the server runs with fsync=off: what it commits may not survive a crash")
+		})
 	}
 	if synchronous != "off" {
 		return nil

@@ -37,6 +37,8 @@ type Store struct {
 	stop    context.CancelFunc // nil until started
 	closed  bool
 	running sync.WaitGroup
+
+	unsafe sync.Once // said that the server runs without fsync
 }
 
 var _ store.Store = (*Store)(nil)
