@@ -123,14 +123,15 @@ func (o *owner) applied(ctx context.Context) (map[int64]time.Time, error) {
 	}
 	defer rows.Close()
 	applied := make(map[int64]time.Time)
-	err = scan(rows, func() error {
+	for rows.Next() {
 		var version int64
 		var at time.Time
-		err := rows.Scan(&version, &at)
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, err
+		}
 		applied[version] = at.UTC()
-		return err
-	})
-	return applied, err
+	}
+	return applied, rows.Err()
 }
 
 // explain says in an operator's words what went wrong. denied is what follows the login's
