@@ -25,6 +25,7 @@ type showing struct {
 	controlID string
 	at        place // the zero place: wherever the control id leads
 	bodies    bool
+	fields    bool // messages with the names of their fields
 	json      bool
 	as        string
 }
@@ -41,6 +42,7 @@ func auditShow(ctx context.Context, c console, args []string) error {
 		return err
 	})
 	fs.BoolVar(&s.bodies, "bodies", false, "show what the back end was asked and what it answered, too")
+	fs.BoolVar(&s.fields, "fields", false, "print messages with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every event")
 	fs.StringVar(&s.as, "as", osUser(), "`name` of who looks, for the record")
 	id, args := cutAction(args)
@@ -54,6 +56,8 @@ func auditShow(ctx context.Context, c console, args []string) error {
 		return usageError("no control id was given")
 	case s.as == "":
 		return usageError("--as must name who looks")
+	case s.fields && s.json:
+		return errFieldsJSON
 	}
 	s.controlID = id + fs.Arg(0)
 	return reading(ctx, c, func(db store.Store) error { return s.run(ctx, c.Out, db) })

@@ -152,6 +152,20 @@ func TestAuditShowBodies(t *testing.T) {
 }
 
 // TestAuditShowFindsByEveryName: a control id, a place of any event, or the exchange's id.
+func TestAuditShowFields(t *testing.T) {
+	newJournal(t)
+	_, out, _ := runCommand("audit", "show", "--fields", "--bodies", soleID)
+	for _, want := range []string{
+		"\n  > PID  Patient Identification\n  >   PID-1  Set ID - PID             1\n  >   PID-3  Patient Identifier List  café\n",
+		"\n  <   MSA-2  Message Control ID   " + soleID + "\n",
+		"\n  ? <a>\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not shown:\n%s", want, out)
+		}
+	}
+}
+
 func TestAuditShowFindsByEveryName(t *testing.T) {
 	j := newJournal(t)
 	for _, args := range [][]string{
@@ -288,6 +302,7 @@ func TestAuditUsage(t *testing.T) {
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},
 		{"audit show --seq main:0", exitUsage, "write CHAIN:N"},
 		{"audit show A --as=", exitUsage, "--as"},
+		{"audit show A --fields --json", exitUsage, "--fields is for people"},
 		{"audit verify --kept main:7", exitUsage, "write CHAIN:N:HASH"},
 		{"audit verify --kept main:x:" + strings.Repeat("0", 64), exitUsage, "write CHAIN:N"},
 		{"audit show NOBODY", exitFailed, "the journal holds no such message"},
@@ -447,6 +462,7 @@ func TestFold(t *testing.T) {
 		{"PID|1||", "PID|1||"},
 		{"PID|1234|567890|x", "PID|1234|/567890|x"},
 		{"ab~cdefgh~ijklmno", "ab~cdefgh~/ijklmno"},
+		{".1 ab  .2 c d", ".1 ab  /.2 c d"},
 		{"ééééééééééééééé", "éééééééééé/ééééé"},
 	} {
 		if got := strings.Join(fold(tt.line, 10), "/"); got != tt.want {

@@ -91,14 +91,30 @@ func (s showing) tellBody(page *bytes.Buffer, d store.Digest, parts []store.Part
 	}
 	fmt.Fprintf(page, "  %-17s %s\n", name, size)
 	if kept && i >= 0 && s.shows(parts[i].Kind) {
-		writeBody(page, bodies[parts[i].Kind].mark, parts[i].Data)
+		kind, print := parts[i].Kind, hl7v2.Format
+		if kind == store.Frame || kind == store.Reply {
+			print = messagePrinter(s.fields)
+		}
+		writeBody(page, bodies[kind].mark, parts[i].Data, print)
 	}
 }
 
+// errFieldsJSON says that --fields and --json exclude each other.
+const errFieldsJSON = usageError("--fields is for people and --json for programs; choose one")
+
+// messagePrinter returns how messages are printed: segment by segment, or field by field with
+// the names of the fields.
+func messagePrinter(fields bool) func(io.Writer, []byte) error {
+	if fields {
+		return hl7v2.Describe
+	}
+	return hl7v2.Format
+}
+
 // writeBody writes a message or an envelope, each line behind a mark, long ones folded.
-func writeBody(w io.Writer, mark string, body []byte) {
+func writeBody(w io.Writer, mark string, body []byte, print func(io.Writer, []byte) error) {
 	var text bytes.Buffer
-	_ = hl7v2.Format(&text, indentXML(body)) // a buffer takes everything
+	_ = print(&text, indentXML(body)) // a buffer takes everything
 	for line := range strings.Lines(text.String()) {
 		for i, piece := range fold(strings.TrimRight(line, "\n"), maxWidth-len(mark)-4) {
 			if i > 0 {
@@ -135,15 +151,15 @@ func indentXML(body []byte) []byte {
 	return out.Bytes()
 }
 
-// fold cuts a line into pieces of at most width characters: after a field if it can, else
-// after a repetition or a word.
+// fold cuts a line into pieces of at most width characters: before a numbered part or after a
+// field if it can, else after a repetition or a word.
 func fold(line string, width int) []string {
 	var pieces []string
 	for utf8.RuneCountInString(line) > width {
 		head := string([]rune(line)[:width])
-		for _, after := range []string{"|", "~", ">", " "} {
+		for _, after := range []string{"  ", "|", "~", ">", " "} {
 			if at := strings.LastIndex(head, after); at >= len(head)/2 {
-				head = head[:at+1]
+				head = head[:at+len(after)]
 				break
 			}
 		}

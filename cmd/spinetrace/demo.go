@@ -30,6 +30,7 @@ func demo(ctx context.Context, c console, args []string) error {
 	var dir string
 	d := demonstration{w: c.Out}
 	fs := newFlags("demo", "demo [flags]\n\nRuns the service with an SQLite store and a simulator of the mini services on this\nmachine, sends sample messages to it and shows what happens. The settings in the\nenvironment are not looked at.")
+	fs.BoolVar(&d.fields, "fields", false, "print messages with the names of their fields")
 	fs.BoolVar(&d.once, "once", false, "end after the samples; the exit code is 1 if an answer is not the expected one")
 	fs.StringVar(&dir, "dir", "", "`folder` for the store and the log; default a new temporary one")
 	if err := parse(fs, c, args, 0); err != nil {
@@ -49,6 +50,7 @@ func demo(ctx context.Context, c console, args []string) error {
 type demonstration struct {
 	w       io.Writer
 	once    bool
+	fields  bool // messages with the names of their fields
 	cfg     config
 	dir     string
 	log     *os.File
@@ -234,9 +236,10 @@ func (d *demonstration) show(i int, s sample, asked []smsptest.Request, faults [
 	var page bytes.Buffer
 	title := fmt.Sprintf("%d of %d: %s", i+1, len(samples), s.title)
 	fmt.Fprintf(&page, "\n%s\n%s\n", title, strings.Repeat("-", len(title)))
-	writeBody(&page, bodies[store.Frame].mark, d.messages[i])
+	print := messagePrinter(d.fields)
+	writeBody(&page, bodies[store.Frame].mark, d.messages[i], print)
 	fmt.Fprintln(&page)
-	writeBody(&page, bodies[store.Reply].mark, d.answers[i])
+	writeBody(&page, bodies[store.Reply].mark, d.answers[i], print)
 	fmt.Fprintf(&page, "\n  = %s: %s.\n", s.questions(asked), s.told)
 	if len(faults) > 0 {
 		d.wrong++
@@ -270,7 +273,7 @@ func (d *demonstration) audit(ctx context.Context) error {
 	}
 	err = d.heading("What the journal holds of message 4 (spinetrace audit show " + shownInAudit + ")")
 	if err == nil {
-		err = showing{controlID: shownInAudit, as: osUser()}.run(ctx, d.w, db)
+		err = showing{controlID: shownInAudit, fields: d.fields, as: osUser()}.run(ctx, d.w, db)
 	}
 	if err == nil {
 		err = d.heading("Whether the journal is whole (spinetrace audit verify --bodies)")
@@ -321,7 +324,7 @@ func (d *demonstration) toTry() string {
 	}
 	setting("STORE", d.cfg.Store.Reveal())
 	program := programName(os.Args[0])
-	fmt.Fprintf(&b, "  %s audit show DEMO0001 --bodies\n  %[1]s audit verify\n", program)
+	fmt.Fprintf(&b, "  %s audit show DEMO0001 --bodies --fields\n  %[1]s audit verify\n", program)
 	if !d.once {
 		fmt.Fprintf(&b, "  %s send --addr %s --new-ids %s\n\n",
 			program, d.service.mllpPort.Addr(), filepath.Join(d.dir, "hl7", samples[0].file))

@@ -71,6 +71,21 @@ func TestDemoShowsEverySample(t *testing.T) {
 	}
 }
 
+func TestDemoNamesTheFields(t *testing.T) {
+	code, out, errs := runCommand("demo", "--once", "--fields", "--dir", t.TempDir())
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, stderr %q", code, errs)
+	}
+	for _, want := range []string{
+		"\n  >   PID-5   Patient Name               .1 HALVORSEN  .2 PRIMROSE  .3 ANNE  .5 MRS  .7 L\n",
+		"\n  <   PID-3[2]                             .1 9990000018  .4 NHS  .5 NH\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not printed:\n%s", want, out)
+		}
+	}
+}
+
 func TestDemoRunsAgainWhateverTheEnvironmentSays(t *testing.T) {
 	setAll(t, map[string]string{"STORE": "postgres://nobody@192.0.2.1/", "MLLP_ADDR": "nowhere", "NO_SETTING": "1"})
 	dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"spinetrace/hl7v2"
 	"spinetrace/mllp"
 )
 
@@ -33,17 +34,15 @@ func readLetters(files []string) ([]letter, error) {
 }
 
 // splitMessages takes a file apart. One that starts with a VT is a stream of MLLP frames.
-// Any other is text: a message starts at each line that starts with MSH, a file with a batch
-// or file header (BHS, FHS) is one message. Line ends become CR.
+// Any other is text: a message starts at each MSH segment, a file with a batch or file header
+// (BHS, FHS) is one message. Line ends become CR.
 func splitMessages(content []byte) ([][]byte, error) {
 	const vt = 0x0b
 	if len(content) > 0 && content[0] == vt {
 		return readFrames(bytes.NewReader(content))
 	}
 	text := bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
-	text = bytes.TrimSpace(text)
-	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r"))
-	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r"))
+	text = carriageReturns(bytes.TrimSpace(text))
 	if bytes.HasPrefix(text, []byte("FHS")) || bytes.HasPrefix(text, []byte("BHS")) {
 		return [][]byte{append(text, '\r')}, nil
 	}
@@ -51,13 +50,20 @@ func splitMessages(content []byte) ([][]byte, error) {
 		return nil, errors.New("does not start with MSH")
 	}
 	var messages [][]byte
-	for part := range bytes.SplitSeq(text, []byte("\rMSH")) {
-		if len(messages) > 0 {
-			part = append([]byte("MSH"), part...)
-		}
-		messages = append(messages, append(bytes.TrimRight(part, "\r \t"), '\r'))
+	for _, part := range hl7v2.Split(text).Messages {
+		part = bytes.TrimRight(part, "\r\n \t")
+		messages = append(messages, append(part[:len(part):len(part)], '\r'))
 	}
 	return messages, nil
+}
+
+// carriageReturns ends the lines of text in CR. Where they do already, an LF is data.
+func carriageReturns(text []byte) []byte {
+	if bytes.Count(text, []byte("\r")) > bytes.Count(text, []byte("\r\n")) {
+		return text
+	}
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r"))
+	return bytes.ReplaceAll(text, []byte("\n"), []byte("\r"))
 }
 
 func readFrames(r io.Reader) ([][]byte, error) {

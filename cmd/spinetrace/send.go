@@ -26,6 +26,7 @@ type sending struct {
 	rate        float64
 	timeout     time.Duration
 	newIDs      bool
+	fields      bool // answers with the names of their fields
 	json        bool
 }
 
@@ -74,6 +75,7 @@ func send(ctx context.Context, c console, args []string) error {
 	fs.Float64Var(&s.rate, "rate", 0, "messages a second, over all connections; 0 means as fast as they are answered")
 	fs.DurationVar(&s.timeout, "timeout", 30*time.Second, "longest wait for an answer")
 	fs.BoolVar(&s.newIDs, "new-ids", false, "give every message a control id (MSH-10) of its own")
+	fs.BoolVar(&s.fields, "fields", false, "print answers with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every answer")
 	if err := parse(fs, c, args, -1); err != nil {
 		return err
@@ -83,6 +85,8 @@ func send(ctx context.Context, c console, args []string) error {
 		return usageError("no file was given")
 	case s.count < 1 || s.connections < 1 || s.rate < 0 || s.timeout <= 0:
 		return usageError("--count, --connections and --timeout must be positive, --rate not negative")
+	case s.fields && s.json:
+		return errFieldsJSON
 	}
 	letters, err := readLetters(fs.Args())
 	if err != nil {
@@ -97,7 +101,10 @@ func (s *sending) run(ctx context.Context, w io.Writer, letters []letter) error 
 	if err != nil {
 		return err
 	}
-	tally := newTally(w, s.json, len(letters)*s.count == 1 || s.count == 1 && s.connections == 1)
+	tally := &tally{
+		w: w, json: s.json, fields: s.fields, start: time.Now(),
+		verbose: len(letters)*s.count == 1 || s.count == 1 && s.connections == 1,
+	}
 	queue := make(chan letter)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -219,15 +226,12 @@ func deliver(ctx context.Context, client *mllp.Client, l letter) answer {
 type tally struct {
 	w       io.Writer
 	json    bool
+	fields  bool
 	verbose bool // print every answer; otherwise only those that are not positive
 	start   time.Time
 
 	mu           sync.Mutex // guards what follows, and w
 	sent, failed int
-}
-
-func newTally(w io.Writer, asJSON, verbose bool) *tally {
-	return &tally{w: w, json: asJSON, verbose: verbose, start: time.Now()}
 }
 
 func (t *tally) add(a answer) error {
@@ -243,13 +247,13 @@ func (t *tally) add(a answer) error {
 		e.SetEscapeHTML(false) // MSH-2 has an ampersand
 		return e.Encode(a)
 	case t.verbose || !a.positive():
-		return a.print(t.w)
+		return a.print(t.w, t.fields)
 	}
 	return nil
 }
 
 // print writes the answer for a person.
-func (a answer) print(w io.Writer) error {
+func (a answer) print(w io.Writer, fields bool) error {
 	how := a.Ack
 	if a.Err != "" {
 		how = "no answer: " + a.Err
@@ -260,7 +264,7 @@ func (a answer) print(w io.Writer) error {
 	if a.raw == nil {
 		return nil
 	}
-	if err := hl7v2.Format(w, a.raw); err != nil {
+	if err := messagePrinter(fields)(w, a.raw); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w)

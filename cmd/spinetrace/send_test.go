@@ -97,6 +97,18 @@ func TestSendPrintsAnswer(t *testing.T) {
 	}
 }
 
+func TestSendPrintsFields(t *testing.T) {
+	r := &receiver{ack: accept}
+	letter := file(t, "a28.hl7", sampleA28("C1"))
+	code, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--fields", letter)
+	if code != exitOK || !strings.Contains(out, "\n  MSA-3  Text Message         Verified\n") {
+		t.Errorf("exit code %d, printed %s", code, out)
+	}
+	if code, _, _ := runCommand("send", "--fields", "--json", letter); code != exitUsage {
+		t.Errorf("--fields --json: exit code %d", code)
+	}
+}
+
 func TestSendFailsUnlessAllAreAccepted(t *testing.T) {
 	for name, tt := range map[string]struct{ ack, want string }{
 		"AE":             {"MSA|AE|C1|", "message 1: AE in "},
@@ -193,6 +205,8 @@ func TestSplitMessages(t *testing.T) {
 		"Windows lines":   {lines(one+two, "\r\n"), []string{one, two}},
 		"blank lines":     {"\n" + lines(one, "\n") + "\n\n" + lines(two, "\n") + "\n", []string{one, two}},
 		"byte order mark": {"\ufeff" + one, []string{one}},
+		"LF is data":      {strings.Replace(one, "1962", "\n1962", 1), []string{strings.Replace(one, "1962", "\n1962", 1)}},
+		"MSH in a text":   {one + "NTE|1\rMSH is no header\r" + two, []string{one + "NTE|1\rMSH is no header\r", two}},
 		"MLLP frames":     {framed.String(), []string{one, two}},
 		"batch":           {"BHS|^~\\&\r" + one + "BTS|1\r", []string{"BHS|^~\\&\r" + one + "BTS|1\r"}},
 	} {
