@@ -36,7 +36,7 @@ const maxHits = 200
 // auditShow shows the whole story of one message.
 func auditShow(ctx context.Context, c console, args []string) error {
 	var s showing
-	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order. CONTROL-ID is its MSH-10, or the id of\nits exchange. That somebody looked is recorded first, on the chain of the commands.")
+	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order. CONTROL-ID is its MSH-10, or the id of\nits exchange. That somebody looked is recorded first, on the chain of the commands.\n\nNothing is recomputed here: whether an event was changed is for audit verify --bodies\nto say.")
 	fs.Func("seq", "choose the message that has an event at this place, `CHAIN:N`", func(text string) (err error) {
 		s.at, err = parsePlace(text)
 		return err
@@ -45,21 +45,18 @@ func auditShow(ctx context.Context, c console, args []string) error {
 	fs.BoolVar(&s.fields, "fields", false, "print messages with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every event")
 	fs.StringVar(&s.as, "as", osUser(), "`name` of who looks, for the record")
-	id, args := cutAction(args)
 	if err := parse(fs, c, args, 1); err != nil {
 		return err
 	}
 	switch {
-	case id != "" && fs.NArg() > 0:
-		return usageError(fmt.Sprintf("unexpected argument %q", fs.Arg(0)))
-	case id == "" && fs.NArg() == 0 && s.at == (place{}):
+	case fs.NArg() == 0 && s.at == (place{}):
 		return usageError("no control id was given")
 	case s.as == "":
 		return usageError("--as must name who looks")
 	case s.fields && s.json:
 		return errFieldsJSON
 	}
-	s.controlID = id + fs.Arg(0)
+	s.controlID = fs.Arg(0)
 	return reading(ctx, c, func(db store.Store) error { return s.run(ctx, c.Out, db) })
 }
 

@@ -14,11 +14,11 @@ import (
 // maxLetter is the longest message that `send` sends, on purpose more than a listener takes.
 const maxLetter = 256 << 20
 
-// readLetters reads the messages of all files.
-func readLetters(files []string) ([]letter, error) {
+// readLetters reads the messages of all files. The file - is in.
+func readLetters(files []string, in io.Reader) ([]letter, error) {
 	var all []letter
 	for _, name := range files {
-		content, err := os.ReadFile(name)
+		content, err := readLetter(name, in)
 		if err != nil {
 			return nil, err
 		}
@@ -31,6 +31,13 @@ func readLetters(files []string) ([]letter, error) {
 		}
 	}
 	return all, nil
+}
+
+func readLetter(name string, in io.Reader) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(in)
+	}
+	return os.ReadFile(name)
 }
 
 // splitMessages takes a file apart. One that starts with a VT is a stream of MLLP frames.

@@ -30,7 +30,7 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once: an operator who insists is obeyed.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], console{Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 // Exit codes.
@@ -40,8 +40,9 @@ const (
 	exitUsage  = 2
 )
 
-// console is where a command writes.
+// console is where a command reads and writes.
 type console struct {
+	In  io.Reader // messages to send, if they are in no file
 	Out io.Writer // results, for people or, with --json, for programs
 	Err io.Writer // logs and complaints
 }
@@ -66,7 +67,8 @@ var commands = map[string]command{
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, c console) int {
-	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+	args = plainly(args)
+	if len(args) == 0 {
 		printCommands(c.Out)
 		return exitOK
 	}
@@ -81,11 +83,40 @@ func run(ctx context.Context, args []string, c console) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(c.Err, "spinetrace %s: %s; `spinetrace %s -h` shows the usage\n", args[0], wrong, args[0])
+		fmt.Fprintf(c.Err, "spinetrace %s: %s; `spinetrace %s -h` shows the usage\n", args[0], wrong, withUsage(args))
 		return exitUsage
 	}
 	fmt.Fprintf(c.Err, "spinetrace %s: %s\n", args[0], err)
 	return exitFailed
+}
+
+// plainly puts the other ways to ask for help or the version as commands: `help send`,
+// `--version`. What asks for the list of commands becomes nothing.
+func plainly(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return nil
+	case asksHelp(args[0]) && (len(args) == 1 || asksHelp(args[1])):
+		return nil
+	case asksHelp(args[0]):
+		return append(slices.Clone(args[1:]), "-h")
+	case args[0] == "-version" || args[0] == "--version":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
+}
+
+func asksHelp(arg string) bool {
+	return slices.Contains([]string{"help", "-h", "-help", "--help"}, arg)
+}
+
+// withUsage names the command whose usage tells of the flags in args: an action of audit has
+// a page of its own.
+func withUsage(args []string) string {
+	if len(args) > 1 && args[0] == "audit" && audits[args[1]] != nil {
+		return "audit " + args[1]
+	}
+	return args[0]
 }
 
 func printCommands(w io.Writer) {
@@ -106,8 +137,14 @@ func (e usageError) Error() string { return string(e) }
 func newFlags(name, synopsis string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.Usage = func() {
-		fmt.Fprintf(fs.Output(), "Usage: spinetrace %s\n", synopsis)
+		w := fs.Output()
+		fmt.Fprintf(w, "Usage: spinetrace %s\n", synopsis)
+		var flags strings.Builder
+		fs.SetOutput(&flags)
 		fs.PrintDefaults()
+		fs.SetOutput(w)
+		// Both are understood; everything else that we write has two.
+		_, _ = io.WriteString(w, strings.ReplaceAll("\n"+flags.String(), "\n  -", "\n  --"))
 	}
 	return fs
 }
@@ -121,11 +158,12 @@ func cutAction(args []string) (action string, rest []string) {
 	return args[0], args[1:]
 }
 
-// parse reads args. Usage that was asked for goes to standard output; a mistake is a
-// usageError. Commands that take no operands pass 0 for operands, -1 means any number.
+// parse reads args. Flags may stand before, between and behind the operands. Usage that was
+// asked for goes to standard output; a mistake is a usageError. Commands that take no
+// operands pass 0 for operands, -1 means any number.
 func parse(fs *flag.FlagSet, c console, args []string, operands int) error {
 	fs.SetOutput(io.Discard)
-	err := fs.Parse(args)
+	err := parseMixed(fs, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fs.SetOutput(c.Out)
@@ -137,4 +175,21 @@ func parse(fs *flag.FlagSet, c console, args []string, operands int) error {
 		return usageError(fmt.Sprintf("unexpected argument %q", fs.Arg(operands)))
 	}
 	return nil
+}
+
+// parseMixed is fs.Parse for args in which flags stand behind operands, too. Behind -- there
+// are only operands.
+func parseMixed(fs *flag.FlagSet, args []string) error {
+	var operands []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			return err
+		}
+		read := len(args) - fs.NArg()
+		if fs.NArg() == 0 || read > 0 && args[read-1] == "--" {
+			break
+		}
+		operands, args = append(operands, fs.Arg(0)), fs.Args()[1:]
+	}
+	return fs.Parse(slices.Concat([]string{"--"}, operands, fs.Args()))
 }

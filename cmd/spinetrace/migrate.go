@@ -11,21 +11,22 @@ import (
 
 // migrate brings the store's schema up to date, or says where it is.
 func migrate(ctx context.Context, c console, args []string) error {
-	fs := newFlags("migrate", "migrate up | status | roles [flags]\n\nup applies what the schema lacks, status shows where it is, roles prints the\nstatements that make the database's roles. The store is SPINETRACE_STORE; up and\nroles --apply need its owner.")
+	fs := newFlags("migrate", "migrate up | status | roles [flags]\n\nup applies what the schema lacks, status shows where it is, roles prints the\nstatements that make the database's roles. The store is SPINETRACE_STORE; up\nneeds its owner; roles --apply a superuser, or an owner that has CREATEROLE.")
 	m := migration{w: c.Out}
 	timeout := fs.Duration("timeout", 10*time.Minute, "longest time for everything")
 	fs.BoolVar(&m.apply, "apply", false, "with roles: run the statements instead of printing them")
 	fs.BoolVar(&m.json, "json", false, "with status: print one JSON object a line")
 	name, args := cutAction(args)
+	action, ok := migrations[name]
+	if name != "" && !ok {
+		return usageError(fmt.Sprintf("%q is not one of up, status and roles", name))
+	}
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	action, ok := migrations[name]
 	switch {
 	case name == "":
 		return usageError("say one of up, status and roles")
-	case !ok:
-		return usageError(fmt.Sprintf("%q is not one of up, status and roles", name))
 	case m.apply && name != "roles", m.json && name != "status":
 		return usageError("--apply goes with roles, --json with status")
 	}

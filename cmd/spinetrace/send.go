@@ -67,7 +67,7 @@ var (
 // send sends HL7 files over MLLP.
 func send(ctx context.Context, c console, args []string) error {
 	var s sending
-	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nThe exit code is 0 only if every answer is AA or CA.")
+	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nThe file - is the standard input.\nThe exit code is 0 only if every answer is AA or CA.")
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:2575", "`address` of the receiver")
 	s.tls.flags(fs)
 	fs.IntVar(&s.count, "count", 1, "how many `times` to send every message")
@@ -88,7 +88,7 @@ func send(ctx context.Context, c console, args []string) error {
 	case s.fields && s.json:
 		return errFieldsJSON
 	}
-	letters, err := readLetters(fs.Args())
+	letters, err := readLetters(fs.Args(), c.In)
 	if err != nil {
 		return err
 	}

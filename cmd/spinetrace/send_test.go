@@ -79,7 +79,7 @@ func file(t *testing.T, name, content string) string {
 // command runs spinetrace and returns exit code and output.
 func runCommand(args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
-	code = run(context.Background(), args, console{&stdout, &stderr})
+	code = run(context.Background(), args, console{Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 

@@ -14,7 +14,7 @@ func TestSimulateSaysThatItIsNotSpine(t *testing.T) {
 	out := new(logBuffer)
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"simulate", "--itk", "127.0.0.1:0", "--fault", "op=getNHSNumber,do=503"}, console{out, out})
+		done <- run(ctx, []string{"simulate", "--itk", "127.0.0.1:0", "--fault", "op=getNHSNumber,do=503"}, console{Out: out, Err: out})
 	}()
 	waitUntil(t, "the banner", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
 	if !strings.Contains(out.String(), "THIS IS NOT SPINE") {
