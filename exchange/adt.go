@@ -207,10 +207,8 @@ func (h *Handler) adtReply(m *hl7v2.Message, want pds.Want, res pds.Result, err 
 
 // adtPlain is an AA without a result.
 func (h *Handler) adtPlain(m *hl7v2.Message, o store.Outcome, text, reason string) reply {
-	return reply{
-		bytes: h.acknowledge(m, hl7v2.AA, text).Bytes(),
-		ack:   hl7v2.AA, outcome: o, reason: reason,
-	}
+	code := h.level(m, hl7v2.AA)
+	return reply{bytes: h.acknowledge(m, code, text).Bytes(), ack: code, outcome: o, reason: reason}
 }
 
 // patientBack writes the PID segment that brings the result home (product.md 4.6 b): the

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
@@ -18,15 +19,16 @@ import (
 
 // exchange is one message on its way through.
 type exchange struct {
-	h     *Handler
-	ctx   context.Context // of the connection's handler; never cancelled because the peer went away
-	id    store.ID
-	start time.Time
-	facts store.Facts // who sent what
-	frame []byte
-	m     *hl7v2.Message // nil when it cannot be read
-	plan  plan
-	held  []store.ID // exchanges that copies of the message wait for
+	h      *Handler
+	ctx    context.Context // of the connection's handler; never cancelled because the peer went away
+	id     store.ID
+	start  time.Time
+	facts  store.Facts // who sent what
+	frame  []byte
+	m      *hl7v2.Message    // nil when it cannot be read
+	digest [sha256.Size]byte // of m without MSH-7
+	plan   plan
+	held   []store.ID // exchanges that copies of the message wait for
 
 	outcome   store.Outcome
 	ack       string
@@ -124,7 +126,7 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 		entry.Kind = store.Exchanged
 		facts := x.facts
 		facts.Ack, facts.Outcome, facts.Decision = entry.Facts.Ack, entry.Facts.Outcome, entry.Facts.Decision
-		facts.Reason, facts.NHSFound = entry.Facts.Reason, entry.Facts.NHSFound
+		facts.Reason, facts.NHSFound = join(facts.Reason, r.reason), entry.Facts.NHSFound
 		entry.Facts = facts
 		entry.Parts = []store.Part{{Kind: store.Frame, Data: x.frame}}
 		x.plan.unclaimed = x.plan.unclaimed || r.forget
@@ -133,6 +135,14 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}
 	return x.commit(&store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget}, entry)
+}
+
+// join puts reasons behind each other.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // opening is what the exchange will be found by, and the claim that catches its like.
@@ -149,7 +159,7 @@ func (x *exchange) opening() *store.Opening {
 		}
 		o.Claim = &store.Claim{
 			Application: o.Application, Facility: o.Facility, ControlID: o.ControlID,
-			Digest: x.m.Fingerprint(), Window: window,
+			Digest: x.digest, Window: window,
 		}
 	}
 	return o
@@ -259,7 +269,7 @@ func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
 	if m, err := hl7v2.Parse(reply); err == nil {
 		x.ack = m.Get(pathAckCode)
 	}
-	return reply, nil
+	return x.sent(reply, hl7v2.AckCode(x.ack)), nil
 }
 
 // adopt takes over the exchange of a first copy that died without an answer.

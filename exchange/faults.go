@@ -20,10 +20,7 @@ func (h *Handler) HandleOversize(ctx context.Context, peer netip.AddrPort, state
 	defer x.end()
 	defer x.rescue(&answer, &err)
 	m := hl7v2.Head(head)
-	if m != nil {
-		x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
-		x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
-	}
+	x.name(m)
 	r := h.nackText(m, tooLarge, fmt.Sprintf("Message too large: %d bytes", size))
 	x.plan = plan{name: "oversize", unclaimed: true, reply: func(pds.Result, error) reply { return r }}
 	return x.close(r)

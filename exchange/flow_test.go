@@ -42,7 +42,6 @@ func TestMessagesRefused(t *testing.T) {
 		"no PID, for AR as fault":   {strings.TrimSuffix(adt("A28", ""), "\n"), ARValidation, "MSA|AR|PAS0000451|PID segment missing\nERR|PID^1^^100&Segment sequence error&HL70357&&PID segment missing"},
 		"no PID under park":         {strings.TrimSuffix(adt("A28", ""), "\n"), Park, "MSA|AE|PAS0000451|PID segment missing\nERR|PID^1^^100&Segment sequence error&HL70357&&PID segment missing"},
 		"an observation, for AR":    {strings.Replace(a28, "ADT^A28", "ORU^R01", 1), ARValidation, "MSA|AR|PAS0000451|Unsupported message type\nERR|MSH^1^9^200&Unsupported message type&HL70357&&Unsupported message type"},
-		"two messages in a frame":   {a28 + "\n" + strings.Replace(a28, "PAS0000451", "PAS0000452", 1), HL7, "MSA|AE|PAS0000451|More than one message in a frame\nERR|MSH^2^^100&Segment sequence error&HL70357&&More than one message in a frame"},
 		"two PIDs":                  {a28 + "\n" + primrose, HL7, "MSA|AE|PAS0000451|More than one PID segment\nERR|PID^2^^100&Segment sequence error&HL70357&&More than one PID segment"},
 		"a PID that says nothing":   {adt("A28", `PID|1||^^^RXX||""^`), HL7, ""},
 		"a PID with neither":        {adt("A28", `PID|1||""||^""`), HL7, "MSA|AE|PAS0000451|PID has neither identifier nor name\nERR|PID^1^3^101&Required field missing&HL70357&&PID has neither identifier nor name"},

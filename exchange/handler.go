@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"spinetrace/hl7v2"
 	"spinetrace/pds"
 	"spinetrace/store"
 )
@@ -35,6 +36,13 @@ type Handler struct {
 	TraceEvents   []string // ADT events that may trace; default [DefaultTraceEvents]
 	ProcessingIDs []string // values of MSH-11.1 that are ours; default P
 	Profile       Profile  // what permanent and passing faults are answered with; default HL7
+	Enhanced      bool     // MSH-15 decides which commit acknowledgement is sent; see accept.go
+
+	Parser          hl7v2.Parser // how odd messages are read
+	AcceptAndIgnore []string     // message types, "ORU" or "ORU^R01", that are stored and answered AA
+	CheckRecipient  bool         // MSH-5 that is neither empty, ROUTE nor Application is refused
+	OwnIdentity     bool         // answers come from Application and ODS, not from the request's MSH-5 and 6
+	AckType         AckType      // MSH-9 of plain acknowledgements; default by the request's version
 
 	LocalID    Patterns // how the trust's own patient number is recognised; default [DefaultLocalID]
 	NHSNumbers Patterns // how an NHS number is recognised; default [DefaultNHSNumbers]
@@ -58,6 +66,7 @@ type Handler struct {
 	setUp   sync.Once
 	running traces
 	broken  brokenLimit
+	recent  recentIDs
 }
 
 // Summary is what became of one message, in words that never come from a sender.
@@ -79,11 +88,20 @@ var errPending = errors.New("exchange: trace pending")
 // could be written down: the connection is to be closed without an answer, the one signal
 // that every sender with a queue retries on.
 func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) (reply []byte, err error) {
-	x := h.begin(ctx, peer, state, frame)
+	if isBatch(frame) {
+		return h.answerBatch(ctx, peer, state, frame)
+	}
+	return h.handle(ctx, peer, state, frame, false)
+}
+
+// handle takes one message from its bytes to its answer. A deferred trace is not waited for.
+func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, message []byte, deferred bool) (reply []byte, err error) {
+	x := h.begin(ctx, peer, state, message)
 	defer x.end()
 	defer x.rescue(&reply, &err)
 
 	x.plan = h.planFor(x)
+	x.plan.deferred = x.plan.deferred || deferred
 	reply, err = x.answer()
 	if !errors.Is(err, errDuplicate) {
 		return reply, err
@@ -100,8 +118,11 @@ func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tl
 // answer asks whoever the plan says, and closes the exchange with the reply. The error is
 // errDuplicate when the message was claimed before.
 func (x *exchange) answer() ([]byte, error) {
-	if x.plan.request == nil {
+	switch {
+	case x.plan.request == nil:
 		return x.close(x.plan.reply(pds.Result{}, nil))
+	case x.plan.deferred:
+		return x.closeThenTrace()
 	}
 	res, err := x.trace(*x.plan.request)
 	switch {
@@ -129,7 +150,16 @@ func (x *exchange) close(r reply) ([]byte, error) {
 		return x.replay(stored, err)
 	}
 	x.outcome, x.ack, x.reason = r.outcome, string(r.ack), r.reason
-	return r.bytes, nil
+	return x.sent(r.bytes, r.ack), nil
+}
+
+// closeThenTrace answers at once, and traces when the answer is on disk.
+func (x *exchange) closeThenTrace() ([]byte, error) {
+	reply, err := x.close(x.plan.reply(pds.Result{}, errPending))
+	if err == nil && x.outcome == store.Pending {
+		x.traceLater(*x.plan.request)
+	}
+	return reply, err
 }
 
 // Drain waits for the traces that still run for senders who were told "trace pending". When

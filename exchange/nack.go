@@ -23,7 +23,9 @@ const (
 	otherProcessing
 	otherMessage
 	otherEvent
-	manyMessages
+	otherRecipient
+	unknownCharset
+	inBatch
 	noPID
 	twoPIDs
 	emptyPID
@@ -87,7 +89,9 @@ var nacks = map[condition]nack{
 	otherProcessing:  {hl7v2.AR, setting, at(202, "Unsupported processing id", "MSH", 11)},
 	otherMessage:     {hl7v2.AR, setting, at(200, "Unsupported message type", "MSH", 9, 1, 1)},
 	otherEvent:       {hl7v2.AR, setting, at(201, "Unsupported event code", "MSH", 9, 1, 2)},
-	manyMessages:     {hl7v2.AE, content, hl7v2.Fault{Code: 100, Segment: "MSH", Sequence: 2, Text: "More than one message in a frame"}},
+	otherRecipient:   {hl7v2.AR, setting, at(101, "Not addressed to us", "MSH", 5)},
+	unknownCharset:   {hl7v2.AR, setting, at(103, "Unknown character set", "MSH", 18)},
+	inBatch:          {hl7v2.AR, setting, at(200, "Queries are not answered in a batch", "MSH", 9, 1, 1)},
 	noPID:            {hl7v2.AE, content, at(100, "PID segment missing", "PID")},
 	twoPIDs:          {hl7v2.AE, content, hl7v2.Fault{Code: 100, Segment: "PID", Sequence: 2, Text: "More than one PID segment"}},
 	emptyPID:         {hl7v2.AE, content, at(101, "PID has neither identifier nor name", "PID", 3)},
@@ -198,7 +202,7 @@ func (h *Handler) nackPlain(m *hl7v2.Message, c condition) reply {
 func (h *Handler) nackText(m *hl7v2.Message, c condition, text string) reply {
 	n := nacks[c]
 	n.fault.Text = text
-	code := h.Profile.code(n)
+	code := h.level(m, h.Profile.code(n))
 	b := h.acknowledge(m, code, text)
 	b.ERR(n.fault)
 	r := reply{bytes: b.Bytes(), ack: code, outcome: store.Rejected, reason: text}
@@ -214,12 +218,15 @@ func (h *Handler) acknowledge(m *hl7v2.Message, code hl7v2.AckCode, text string)
 	if m != nil {
 		control = m.Raw(pathControlID)
 	}
-	return hl7v2.Reply(m, h.header(hl7v2.AckType(m))).MSA(code, control, text)
+	if code == hl7v2.CA {
+		text = "" // a commit says nothing of what becomes of the message
+	}
+	return hl7v2.Reply(m, h.header(h.AckType.of(m))).MSA(code, control, text)
 }
 
 func (h *Handler) header(messageType string) hl7v2.Header {
 	return hl7v2.Header{
-		Application: h.Application, Facility: h.ODS, Type: messageType,
+		Application: h.Application, Facility: h.ODS, Own: h.OwnIdentity, Type: messageType,
 		ControlID: h.NewControlID(), Time: h.Now().In(h.Location),
 	}
 }

@@ -18,6 +18,7 @@ type plan struct {
 	reply     func(pds.Result, error) reply
 	query     bool // it is answered even when it cannot be written down
 	unclaimed bool // the same message, sent again, is a new one
+	deferred  bool // it is answered before the trace, not after
 }
 
 // reply is an answer and what the record says of it.
@@ -50,6 +51,7 @@ var (
 	pathApplication  = hl7v2.MustPath("MSH-3")
 	pathFacility     = hl7v2.MustPath("MSH-4")
 	pathType         = hl7v2.MustPath("MSH-9")
+	pathRecipient    = hl7v2.MustPath("MSH-5.1")
 	pathControlID    = hl7v2.MustPath("MSH-10")
 	pathProcessingID = hl7v2.MustPath("MSH-11.1")
 	pathVersion      = hl7v2.MustPath("MSH-12.1")
@@ -57,13 +59,13 @@ var (
 
 // planFor reads the message and finds its route, or the reason to refuse it.
 func (h *Handler) planFor(x *exchange) plan {
-	m, err := hl7v2.Parse(x.frame)
+	m, err := h.Parser.Parse(x.frame)
 	if err != nil {
 		return h.refuse(hl7v2.Head(x.frame), unreadable(err))
 	}
-	x.m = m
-	x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
-	x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
+	x.m, x.digest = m, m.Fingerprint()
+	x.name(m)
+	x.facts.Reason = x.oddities()
 	if isAnswer(m) {
 		return silent()
 	}
@@ -71,6 +73,7 @@ func (h *Handler) planFor(x *exchange) plan {
 		return h.refuse(m, c)
 	}
 	p := h.route(m)
+	p.deferred = h.accepts(m) && !p.query
 	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
 	return p
 }
@@ -84,6 +87,8 @@ func unreadable(err error) condition {
 		return badDelimiters
 	case errors.Is(err, hl7v2.ErrNotSegment):
 		return notSegment
+	case errors.Is(err, hl7v2.ErrUnknownCharset):
+		return unknownCharset
 	case errors.Is(err, hl7v2.ErrCharset):
 		return wideCharset
 	}
@@ -117,8 +122,8 @@ func (h *Handler) headerFault(m *hl7v2.Message) (condition, bool) {
 		return otherVersion, true
 	case !slices.Contains(h.ProcessingIDs, m.Get(pathProcessingID)):
 		return otherProcessing, true
-	case m.Count("MSH") > 1:
-		return manyMessages, true
+	case h.CheckRecipient && !h.ours(m.Get(pathRecipient)):
+		return otherRecipient, true
 	}
 	return 0, false
 }
@@ -128,8 +133,32 @@ func known(version string) bool {
 	return len(version) >= 3 && version[:2] == "2." && version[2] >= '1' && version[2] <= '9'
 }
 
+// ours tells whether a message is for us, by MSH-5.
+func (h *Handler) ours(recipient string) bool {
+	return recipient == "" || recipient == "ROUTE" || recipient == h.Application
+}
+
+// oddities names what was tolerated in a message, and a control id that came before with
+// another content; "" when there is nothing to tell.
+func (x *exchange) oddities() string {
+	var odd string
+	for _, w := range x.m.Warnings() {
+		odd = join(odd, w.String())
+	}
+	if x.h.recent.reused(x.facts.Application, x.facts.Facility, x.facts.ControlID, x.digest) {
+		x.h.Log.WarnContext(x.ctx, "control id came before with another message", "exchange", x.id, "peer", x.facts.Peer)
+		odd = join(odd, "control id came before with another message")
+	}
+	return odd
+}
+
 func (h *Handler) route(m *hl7v2.Message) plan {
 	code, event, _ := m.Type()
+	if slices.Contains(h.AcceptAndIgnore, code) || slices.Contains(h.AcceptAndIgnore, code+"^"+event) {
+		return plan{name: "ignored", reply: func(pds.Result, error) reply {
+			return h.adtPlain(m, store.NotTraced, eventNotUsed, eventNotUsed)
+		}}
+	}
 	refusal := otherMessage
 	for _, r := range routes {
 		if r.code != code {

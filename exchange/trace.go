@@ -54,6 +54,17 @@ func (x *exchange) trace(req pds.Request) (pds.Result, error) {
 	return t.leave(ended, cancel)
 }
 
+// traceLater starts a trace whose sender has its answer already.
+func (x *exchange) traceLater(req pds.Request) {
+	req.ID, req.Recorder = x.id.String(), &tracing{x: x, left: true}
+	x.h.running.start(x.ctx, func(ctx context.Context) {
+		res, err := x.h.ask(ctx, req)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.finish(res, err)
+	})
+}
+
 // leave stops waiting for the trace, unless it has just ended.
 func (t *tracing) leave(ended <-chan traced, cancel context.CancelFunc) (pds.Result, error) {
 	t.x.mu.Lock()

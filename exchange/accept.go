@@ -1,0 +1,86 @@
+package exchange
+
+import (
+	"errors"
+
+	"spinetrace/hl7v2"
+)
+
+// Enhanced acknowledgement mode (spec/hl7v2.md 3.1): a sender that fills MSH-15 or MSH-16
+// asks for a commit acknowledgement, CA, CE or CR, and says in MSH-15 which of them it wants
+// to see. A commit tells only that the message is stored, so the trace comes after it.
+// Queries are answered with their response in either mode.
+
+var (
+	pathAcceptAck      = hl7v2.MustPath("MSH-15")
+	pathApplicationAck = hl7v2.MustPath("MSH-16")
+)
+
+// accepts tells whether a message is acknowledged at commit level.
+func (h *Handler) accepts(m *hl7v2.Message) bool {
+	return h.Enhanced && m != nil && !isQuery(m) &&
+		(m.Get(pathAcceptAck) != "" || m.Get(pathApplicationAck) != "")
+}
+
+// commitCodes are the commit level's codes for the application level's.
+var commitCodes = map[hl7v2.AckCode]hl7v2.AckCode{hl7v2.AA: hl7v2.CA, hl7v2.AE: hl7v2.CE, hl7v2.AR: hl7v2.CR}
+
+// level returns the code on the level that the message's sender asked for.
+func (h *Handler) level(m *hl7v2.Message, code hl7v2.AckCode) hl7v2.AckCode {
+	if h.accepts(m) {
+		return commitCodes[code]
+	}
+	return code
+}
+
+// sent returns what goes on the wire: the reply, unless the sender wants to hear nothing of
+// this kind. The journal has it either way.
+func (x *exchange) sent(reply []byte, code hl7v2.AckCode) []byte {
+	if !x.h.accepts(x.m) {
+		return reply
+	}
+	want := x.m.Get(pathAcceptAck) // table 0155
+	if want == "AL" || want == "SU" && code == hl7v2.CA || want == "ER" && code != hl7v2.CA {
+		return reply
+	}
+	return nil
+}
+
+// AckType is the form of MSH-9 in plain acknowledgements. Peers disagree about it.
+type AckType uint8
+
+// The forms.
+const (
+	AckByVersion AckType = iota // ACK below version 2.4, ACK^A28^ACK from then on
+	AckCodeOnly                 // ACK
+	AckAndEvent                 // ACK^A28
+	AckWhole                    // ACK^A28^ACK
+)
+
+var ackTypes = map[string]AckType{
+	"version": AckByVersion, "ACK": AckCodeOnly, "ACK^event": AckAndEvent, "ACK^event^ACK": AckWhole,
+}
+
+// ParseAckType reads "version", "ACK", "ACK^event" or "ACK^event^ACK".
+func ParseAckType(s string) (AckType, error) {
+	t, ok := ackTypes[s]
+	if !ok {
+		return 0, errors.New("exchange: acknowledgement type is not one of version, ACK, ACK^event, ACK^event^ACK")
+	}
+	return t, nil
+}
+
+// of returns MSH-9 of the acknowledgement of m.
+func (t AckType) of(m *hl7v2.Message) string {
+	if t == AckByVersion || m == nil {
+		return hl7v2.AckType(m)
+	}
+	_, event, _ := m.Type()
+	switch {
+	case t == AckCodeOnly || event == "":
+		return "ACK"
+	case t == AckAndEvent:
+		return "ACK^" + event
+	}
+	return "ACK^" + event + "^ACK"
+}

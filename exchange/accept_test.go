@@ -1,0 +1,135 @@
+package exchange
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"spinetrace/pds"
+)
+
+func TestEnhancedMode(t *testing.T) {
+	message := func(accept, application, pid string) string {
+		return strings.Replace(adt("A28", pid), "|P|2.4", "|P|2.4|||"+accept+"|"+application, 1)
+	}
+	for name, tt := range map[string]struct {
+		message string
+		want    string // MSA of the answer, "" when none leaves
+		story   string
+	}{
+		"neither field filled":           {message("", "", primrose), "MSA|AA|PAS0000451|No match", "received asked answered replied"},
+		"always":                         {message("AL", "", primrose), "MSA|CA|PAS0000451", "exchanged asked answered finished"},
+		"always, and an application ack": {message("AL", "AL", primrose), "MSA|CA|PAS0000451", "exchanged asked answered finished"},
+		"on success, stored":             {message("SU", "NE", primrose), "MSA|CA|PAS0000451", "exchanged asked answered finished"},
+		"on error, stored":               {message("ER", "NE", primrose), "", "exchanged asked answered finished"},
+		"never, stored":                  {message("NE", "AL", primrose), "", "exchanged asked answered finished"},
+		"application ack only":           {message("", "AL", primrose), "", "exchanged asked answered finished"},
+		"always, at fault":               {message("AL", "NE", "PV1||N"), "MSA|CE|PAS0000451|PID segment missing", "exchanged"},
+		"on error, at fault":             {message("ER", "NE", "PV1||N"), "MSA|CE|PAS0000451|PID segment missing", "exchanged"},
+		"on success, at fault":           {message("SU", "NE", "PV1||N"), "", "exchanged"},
+		"always, not for us":             {strings.Replace(message("AL", "", primrose), "|P|2.4", "|T|2.4", 1), "MSA|CR|PAS0000451|Unsupported processing id", "exchanged"},
+		"a query has its response":       {strings.Replace(q22(qpd), "|P|2.5", "|P|2.5|||AL|AL", 1), "MSA|AA|P000018|No match", "received asked answered replied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+			r.Enhanced = true
+			got := r.send(t, tt.message)
+			if lines := strings.Split(got, "\n"); tt.want == "" && got != "" || tt.want != "" && (len(lines) < 2 || lines[1] != tt.want) {
+				t.Errorf("answer, want %q:\n%s", tt.want, got)
+			}
+			if err := r.Drain(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if story := r.journal.story(); story != tt.story {
+				t.Errorf("journal: %s; want %s", story, tt.story)
+			}
+			calls := len(r.service.calls())
+			if again := r.send(t, tt.message); again != got && !strings.Contains(tt.want, "CR") {
+				t.Errorf("the resend got another answer:\n%s", again)
+			}
+			if len(r.service.calls()) != calls {
+				t.Error("the resend was traced")
+			}
+		})
+	}
+}
+
+func TestOriginalModeAnswersWhateverTheMessageAsks(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	if got := r.send(t, strings.Replace(adt("A28", primrose), "|P|2.4", "|P|2.4|||NE|AL", 1)); !strings.Contains(got, "MSA|AA|PAS0000451|No match") {
+		t.Errorf("answer:\n%s", got)
+	}
+}
+
+func TestHowAnswersNameThemselves(t *testing.T) {
+	for form, want := range map[string]string{
+		"version": "|ACK^A03^ACK|", "ACK": "|ACK|", "ACK^event": "|ACK^A03|", "ACK^event^ACK": "|ACK^A03^ACK|",
+	} {
+		ackType, err := ParseAckType(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, says(pds.Result{}, errBackEnd))
+		r.AckType = ackType
+		if got := r.send(t, adt("A03", primrose)); !strings.Contains(got, want) {
+			t.Errorf("%s: want %s:\n%s", form, want, got)
+		}
+	}
+	if _, err := ParseAckType("NAK"); err == nil {
+		t.Error("NAK accepted")
+	}
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	r.OwnIdentity, r.Application = true, "TRACER"
+	if got := r.send(t, adt("A03", primrose)); !strings.HasPrefix(got, `MSH|^~\&|TRACER|RXX|PAS|RXX|`) {
+		t.Errorf("own identity:\n%s", got)
+	}
+}
+
+func TestWhoseMessagesAreTaken(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	r.CheckRecipient = true
+	for recipient, want := range map[string]string{"": "MSA|AA|", "ROUTE": "MSA|AA|", "NHSTRACE": "MSA|AA|", "LAB": "MSA|AR|PAS0000451|Not addressed to us"} {
+		if got := r.send(t, strings.Replace(adt("A03", primrose), "|NHSTRACE|", "|"+recipient+"|", 1)); !strings.Contains(got, want) {
+			t.Errorf("to %q: want %s:\n%s", recipient, want, got)
+		}
+	}
+	r.AcceptAndIgnore = []string{"ORU", "SIU^S12"}
+	for kind, want := range map[string]string{"ORU^R01": "MSA|AA|PAS0000451|Event not used", "SIU^S12": "MSA|AA|", "SIU^S13": "MSA|AR|"} {
+		if got := r.send(t, strings.Replace(adt("A03", primrose), "ADT^A03", kind, 1)); !strings.Contains(got, want) {
+			t.Errorf("%s: want %s:\n%s", kind, want, got)
+		}
+	}
+}
+
+func TestAReusedControlIDIsToldOf(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	reasons := func() string { return r.journal.events[len(r.journal.events)-1].Facts.Reason }
+	r.send(t, adt("A03", primrose))
+	if got := reasons(); got != "Event not used" {
+		t.Errorf("the first: %q", got)
+	}
+	r.send(t, adt("A03", unnumbered))
+	if got := reasons(); got != "control id came before with another message; Event not used" {
+		t.Errorf("the second: %q", got)
+	}
+	if !strings.Contains(r.log.String(), "control id came before") {
+		t.Error("the log does not tell")
+	}
+}
+
+func TestControlIDsAreForgottenInTime(t *testing.T) {
+	var r recentIDs
+	digest := [32]byte{1}
+	for i := range 3 * recentMost {
+		if r.reused("PAS", "RXX", string(rune(i+0x100)), digest) {
+			t.Fatal("new ids count as reused")
+		}
+		if n := len(r.young) + len(r.aged); n > 2*recentMost {
+			t.Fatalf("%d ids remembered", n)
+		}
+	}
+	last := string(rune(3*recentMost - 1 + 0x100))
+	if r.reused("PAS", "RXX", last, digest) || !r.reused("PAS", "RXX", last, [32]byte{2}) {
+		t.Error("the latest id is not known")
+	}
+}

@@ -1,0 +1,123 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+
+	"spinetrace/hl7v2"
+)
+
+// maxBatch is how many messages one frame may bring (spec/hl7v2.md 7).
+const maxBatch = 1000
+
+// isBatch tells a frame that may hold several messages, without reading it.
+func isBatch(frame []byte) bool {
+	start := bytes.TrimLeft(frame, "\xEF\xBB\xBF\r\n")
+	return bytes.HasPrefix(start, []byte("BHS")) || bytes.HasPrefix(start, []byte("FHS")) ||
+		bytes.Contains(frame, []byte("\rMSH")) || bytes.Contains(frame, []byte("\nMSH"))
+}
+
+// answerBatch takes a batch apart and answers it in one frame. Each message is an exchange of
+// its own, in the order of the batch, and is traced after the answer. If one cannot be
+// written down there is no answer at all: sent again, those that were kept are found, and
+// answered as they would have been.
+func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) ([]byte, error) {
+	h.defaults()
+	batch := hl7v2.Split(frame)
+	switch {
+	case batch.Header == nil && len(batch.Messages) <= 1:
+		return h.handle(ctx, peer, state, frame, false)
+	case len(batch.Messages) > maxBatch:
+		return h.refuseBatch(ctx, peer, state, frame, len(batch.Messages))
+	}
+	if batch.Mismatch && batch.Header != nil {
+		h.Log.WarnContext(ctx, "batch with another count than its trailer says, or without one", "peer", peer, "messages", len(batch.Messages))
+	}
+	answers := make([][]byte, 0, len(batch.Messages))
+	for _, message := range batch.Messages {
+		answer, err := h.answerInBatch(ctx, peer, state, message)
+		if err != nil {
+			return nil, fmt.Errorf("exchange: batch: %w", err)
+		}
+		answers = append(answers, answer)
+	}
+	if batch.Header == nil {
+		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer, "messages", len(batch.Messages))
+		return worst(answers), nil
+	}
+	return batch.Reply(h.header(""), answers), nil
+}
+
+// answerInBatch answers one message of a batch. A query has no place there.
+func (h *Handler) answerInBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, message []byte) (reply []byte, err error) {
+	m := hl7v2.Head(message)
+	if !isQuery(m) {
+		return h.handle(ctx, peer, state, message, true)
+	}
+	x := h.begin(ctx, peer, state, message)
+	defer x.end()
+	defer x.rescue(&reply, &err)
+	x.plan = h.refuse(m, inBatch)
+	x.plan.query = false
+	x.name(m)
+	return x.answer()
+}
+
+// refuseBatch answers a batch of too many messages, none of which was looked at.
+func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte, n int) (reply []byte, err error) {
+	x := h.begin(ctx, peer, state, frame)
+	defer x.end()
+	defer x.rescue(&reply, &err)
+	m := hl7v2.Head(hl7v2.Split(frame).Messages[0])
+	x.plan = plan{name: "oversize", unclaimed: true}
+	x.name(m)
+	return x.close(h.nackText(m, tooLarge, fmt.Sprintf("Batch of %d messages, at most %d are taken", n, maxBatch)))
+}
+
+// worst is the one answer to messages without a batch header: that to the first of them,
+// unless another fared worse.
+func worst(answers [][]byte) []byte {
+	rank := map[string]int{"AA": 0, "CA": 0, "AE": 1, "CE": 1, "AR": 2, "CR": 2}
+	chosen := 0
+	codes := make([]string, len(answers))
+	for i, answer := range answers {
+		if m, err := hl7v2.Parse(answer); err == nil {
+			codes[i] = m.Get(pathAckCode)
+		}
+		if rank[codes[i]] > rank[codes[chosen]] {
+			chosen = i
+		}
+	}
+	if chosen == 0 || answers[0] == nil {
+		return answers[0]
+	}
+	return withCode(answers[0], answers[chosen])
+}
+
+// withCode is an answer to the message that first answers, with the code, text and faults of
+// another.
+func withCode(first, other []byte) []byte {
+	a, err := hl7v2.Parse(first)
+	if err != nil {
+		return other
+	}
+	b, err := hl7v2.Parse(other)
+	if err != nil || b.SetRaw(pathAckControlID, a.Raw(pathAckControlID)) != nil {
+		return other
+	}
+	return b.Bytes()
+}
+
+var pathAckControlID = hl7v2.MustPath("MSA-2")
+
+// name notes what can be read of who sent the exchange's message.
+func (x *exchange) name(m *hl7v2.Message) {
+	if m == nil {
+		return
+	}
+	x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
+	x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
+}

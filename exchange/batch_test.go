@@ -1,0 +1,111 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"spinetrace/pds"
+)
+
+func numbered(message string, n int) string {
+	return strings.Replace(message, "PAS0000451", fmt.Sprint("M", n), 1)
+}
+
+func TestABatchIsAnsweredMessageByMessage(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	batch := strings.Join([]string{
+		`FHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||F1`,
+		`BHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||B1`,
+		numbered(adt("A28", primrose), 1), numbered(adt("A28", "PV1||N"), 2), numbered(adt("A03", primrose), 3), strings.Replace(q22(qpd), "P000018", "M4", 1),
+		"BTS|5", "FTS|1",
+	}, "\n")
+	got := strings.Split(r.send(t, batch), "\n")
+	var msa []string
+	for _, line := range got {
+		if strings.HasPrefix(line, "MSA") {
+			msa = append(msa, line)
+		}
+	}
+	want := []string{"MSA|AA|M1|trace pending", "MSA|AE|M2|PID segment missing", "MSA|AA|M3|Event not used", "MSA|AR|M4|Queries are not answered in a batch"}
+	if diff := cmp.Diff(want, msa); diff != "" {
+		t.Errorf("acknowledgements (-want +got):\n%s", diff)
+	}
+	if first, last := got[0], got[len(got)-1]; !strings.HasPrefix(first, "BHS|") || !strings.HasSuffix(first, "|B1") || last != "BTS|4|count mismatch" {
+		t.Errorf("begins with %s and ends with %s", first, last)
+	}
+	if err := r.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if story := r.journal.story(); strings.Count(story, "exchanged") != 4 || strings.Count(story, "finished") != 1 {
+		t.Errorf("journal: %s", story)
+	}
+	if again := r.send(t, batch); strings.Count(again, "MSA|") != 4 || len(r.service.calls()) != 1 {
+		t.Errorf("the batch again, %d calls:\n%s", len(r.service.calls()), again)
+	}
+}
+
+func TestSeveralMessagesWithoutHeaderGetOneAnswer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		second string
+		want   string
+	}{
+		"both stored":         {adt("A03", unnumbered), "MSA|AA|M1|Event not used"},
+		"the second at fault": {adt("A28", "PV1||N"), "MSA|AE|M1|PID segment missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+			got := strings.Split(r.send(t, numbered(adt("A03", primrose), 1)+"\n"+numbered(tt.second, 2)), "\n")
+			if !strings.HasPrefix(got[0], "MSH") || got[1] != tt.want {
+				t.Errorf("want %s:\n%s", tt.want, strings.Join(got, "\n"))
+			}
+			if story := r.journal.story(); story != "exchanged exchanged" {
+				t.Errorf("journal: %s", story)
+			}
+		})
+	}
+}
+
+func TestABatchThatCannotBeStoredIsNotAnswered(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	commits := 0
+	r.journal.before = func() {
+		r.journal.mu.Lock()
+		defer r.journal.mu.Unlock()
+		if commits++; commits == 2 {
+			r.journal.fail = errDown
+		}
+	}
+	batch := "BHS|^~\\&|PAS\n" + numbered(adt("A03", primrose), 1) + "\n" + numbered(adt("A03", unnumbered), 2) + "\nBTS|2"
+	if reply, err := r.HandleMLLP(context.Background(), peer, nil, wire(batch)); err == nil || reply != nil {
+		t.Fatalf("answered %q, %v", reply, err)
+	}
+	r.journal.fail = nil
+	if got := r.send(t, batch); strings.Count(got, "MSA|AA|") != 2 {
+		t.Errorf("sent again:\n%s", got)
+	}
+	if story := r.journal.story(); story != "exchanged resent exchanged" {
+		t.Errorf("journal: %s", story)
+	}
+}
+
+func TestBatchesOfOddSizes(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	if got := r.send(t, "BHS|^~\\&|PAS|RXX|||||||B9\nBTS|0"); !strings.HasPrefix(got, "BHS|") || !strings.HasSuffix(got, "\nBTS|0") {
+		t.Errorf("an empty batch:\n%s", got)
+	}
+	var many strings.Builder
+	many.WriteString("BHS|^~\\&|PAS")
+	for i := range maxBatch + 1 {
+		many.WriteString("\n" + numbered(adt("A03", primrose), i))
+	}
+	if got := r.send(t, many.String()); !strings.Contains(got, "MSA|AR|M0|Batch of 1001 messages, at most 1000 are taken") {
+		t.Errorf("too many:\n%s", got)
+	}
+	if got := r.send(t, strings.Replace(adt("A03", primrose), "HALVORSEN", "MSH|x", 1)); !strings.Contains(got, "MSA|AA|PAS0000451") {
+		t.Errorf("MSH in a text:\n%s", got)
+	}
+}
