@@ -18,7 +18,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## run the service against a simulator, here and now; ONCE=1 ends after the samples
-	CGO_ENABLED=0 go run -trimpath ./cmd/spinetrace demo $(if $(ONCE),--once)
+	CGO_ENABLED=0 go run -trimpath ./cmd/spinetrace demo $(if $(filter-out 0,$(ONCE)),--once)
 
 .PHONY: test
 test: ## all tests, with the race detector, on a real PostgreSQL; installs what they need

@@ -377,9 +377,11 @@ func TestAuditVerifyNamesTheBreak(t *testing.T) {
 func TestAuditVerifyComparesKeptHeads(t *testing.T) {
 	j := newJournal(t)
 	_, out, _ := runCommand("audit", "head")
-	hash := strings.Fields(out)[3]
+	printed := strings.Fields(out)[0] // what is copied and pasted
+	hash := printed[len("main:7:"):]
 	other := strings.Repeat("0", len(hash))
 	for _, tt := range []struct{ kept, says string }{
+		{printed, ""},
 		{"main:7:" + strings.ToUpper(hash), ""},
 		{"main:7:" + other, "BROKEN at main:7: hash is not the one that was kept"},
 		{"main:8:" + hash, "BROKEN at main:8: missing: the chain was longer"},
@@ -391,11 +393,48 @@ func TestAuditVerifyComparesKeptHeads(t *testing.T) {
 		}
 	}
 	j.tamper(t, "drop trigger event_delete", "delete from event where seq = 7")
-	if code, out, _ := runCommand("audit", "verify"); code != exitOK {
+	if code, out, _ := runCommand("audit", "verify"); code != exitOK || !strings.Contains(out, "up to the heads shown") {
 		t.Errorf("exit code %d without a kept head\n%s", code, out)
 	}
 	if code, _, _ := runCommand("audit", "verify", "--kept", "main:7:"+hash); code != exitFailed {
 		t.Errorf("exit code %d although the end was cut off", code)
+	}
+}
+
+// TestAuditVerifySaysWhatItDidNotLookAt: a body that is gone shows only where bodies are read.
+func TestAuditVerifySaysWhatItDidNotLookAt(t *testing.T) {
+	newJournal(t)
+	_, out, _ := runCommand("audit", "head")
+	kept := "--kept=" + strings.Fields(out)[0]
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "verified, no event is missing or changed up to the heads shown; bodies were not compared (--bodies)\n"},
+		{[]string{"--bodies"}, "verified, nothing is missing or changed up to the heads shown\n"},
+		{[]string{kept}, "verified, no event is missing or changed; bodies were not compared (--bodies)\n"},
+		{[]string{"--bodies", kept}, "verified, nothing is missing or changed\n"},
+	} {
+		if _, out, _ := runCommand(append([]string{"audit", "verify"}, tt.args...)...); !strings.HasSuffix(out, tt.want) {
+			t.Errorf("audit verify %v prints\n%swant %s", tt.args, out, tt.want)
+		}
+	}
+}
+
+// TestAuditShowNamesWhatHasNoType: a broken frame never had one.
+func TestAuditShowNamesWhatHasNoType(t *testing.T) {
+	j := newJournal(t)
+	db := j.open(t, "main")
+	id := store.NewID()
+	keep(t, db, store.Commit{
+		Exchange: id, Open: &store.Opening{},
+		Entries: []store.Entry{{Kind: store.Broken, Facts: store.Facts{Peer: "192.0.2.7:40001", Reason: "junk, 9 bytes"}}},
+		Close:   &store.Closing{Outcome: store.Unanswered},
+	})
+	closeStore(t, db)
+	code, out, errs := runCommand("audit", "show", id.String())
+	if want := "A broken frame from 192.0.2.7:40001: unanswered\n"; code != exitOK || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, no %q in\n%s%s", code, want, out, errs)
 	}
 }
 
@@ -419,11 +458,11 @@ func TestAuditHead(t *testing.T) {
 	newJournal(t)
 	runCommand("audit", "show", soleID)
 	_, out, _ := runCommand("audit", "head")
-	if got, want := mask(out), "main:7  TIME  SHA256\nmain.cli:1  TIME  SHA256\n"; got != want {
+	if got, want := mask(out), "main:7:SHA256  TIME\nmain.cli:1:SHA256  TIME\n"; got != want {
 		t.Errorf("head prints\n%swant\n%s", got, want)
 	}
 	_, out, _ = runCommand("audit", "head", "--json")
-	if got := jsonLines(t, out); len(got) != 2 || got[0]["chain"] != "main" || got[0]["seq"] != 7.0 {
+	if got := jsonLines(t, out); len(got) != 2 || got[0]["chain"] != "main" || got[0]["seq"] != 7.0 || got[0]["kept"] != fmt.Sprintf("main:7:%s", got[0]["hash"]) {
 		t.Errorf("as JSON: %s", out)
 	}
 }

@@ -42,12 +42,15 @@ func headline(story []store.Event) string {
 		return "An event that belongs to no message: " + place{first.Chain, first.Seq}.String()
 	}
 	outcome := "unfinished"
+	if first.Kind == store.Broken {
+		outcome = store.Unanswered.String()
+	}
 	for _, e := range story {
 		if f, err := e.Facts(); err == nil && f.Outcome != "" {
 			outcome = f.Outcome
 		}
 	}
-	what := printable(facts.Type)
+	what := storyOf(first.Kind, facts)
 	if facts.ControlID != "" {
 		what += " " + printable(facts.ControlID)
 	}
@@ -55,6 +58,19 @@ func headline(story []store.Event) string {
 		what += " from " + printable(facts.Application)
 	}
 	return fmt.Sprintf("%s: %s\nExchange %s", what, outcome, first.Exchange)
+}
+
+// storyOf names what an exchange began with.
+func storyOf(kind store.Kind, f store.Facts) string {
+	switch {
+	case f.Type != "":
+		return printable(f.Type)
+	case kind == store.Broken:
+		return "A broken frame from " + f.Peer
+	case f.User != "":
+		return "A question of " + printable(f.User)
+	}
+	return "A message that could not be read"
 }
 
 // tellEvent writes one event: where, when and what, the facts, the bodies.

@@ -27,11 +27,11 @@ type keptHead struct {
 	hash string
 }
 
-// parseKeptHead reads CHAIN:N:HASH, of which the last two are what `audit head` prints.
+// parseKeptHead reads CHAIN:N:HASH, as `audit head` prints it.
 func parseKeptHead(s string) (keptHead, error) {
 	at := strings.LastIndex(s, ":")
 	if at < 0 || len(s)-at-1 != hex.EncodedLen(len(store.Hash{})) {
-		return keptHead{}, errors.New("write CHAIN:N:HASH, as audit head printed them")
+		return keptHead{}, errors.New("write CHAIN:N:HASH, as audit head printed it")
 	}
 	p, err := parsePlace(s[:at])
 	return keptHead{p, strings.ToLower(s[at+1:])}, err
@@ -40,7 +40,7 @@ func parseKeptHead(s string) (keptHead, error) {
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
 	var v verifying
-	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. That the end of a chain was cut off shows only in a head\nthat was kept outside the database: --kept compares it.")
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. The messages and envelopes themselves are compared with\n--bodies only. That the end of a chain was cut off shows only in a head\nthat was kept outside the database: --kept compares it.")
 	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only")
 	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
 		kept, err := parseKeptHead(text)
@@ -100,8 +100,21 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 		_, err = fmt.Fprintln(w, "the journal is empty")
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s verified, nothing is missing or changed\n", count(len(heads), "chain", "chains"))
+	_, err = fmt.Fprintln(w, v.verdict(len(heads)))
 	return err
+}
+
+// verdict says what was found good, and what was not looked at.
+func (v verifying) verdict(chains int) string {
+	what, left := "nothing", ""
+	if !v.bodies {
+		what, left = "no event", "; bodies were not compared (--bodies)"
+	}
+	upTo := ""
+	if len(v.kept) == 0 {
+		upTo = " up to the heads shown"
+	}
+	return fmt.Sprintf("%s verified, %s is missing or changed%s%s", count(chains, "chain", "chains"), what, upTo, left)
 }
 
 // heads returns the chains to walk, with those that are gone but were kept.
@@ -195,7 +208,7 @@ func count(n int, one, many string) string {
 
 // auditHead prints how far the chains have got.
 func auditHead(ctx context.Context, c console, args []string) error {
-	fs := newFlags("audit head", "audit head [flags]\n\nPrints the newest event's place, time and hash of every chain. Kept outside the database,\nthey prove later that nothing before them was changed.")
+	fs := newFlags("audit head", "audit head [flags]\n\nPrints the newest event of every chain as CHAIN:N:HASH, and its time. Kept outside the\ndatabase, they prove later that nothing before them was changed or cut off: audit verify\ntakes them as --kept.")
 	asJSON := fs.Bool("json", false, "print one JSON object for every chain")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
@@ -213,9 +226,11 @@ func printHeads(ctx context.Context, w io.Writer, db store.Audit, asJSON bool) e
 		case h.Seq == 0:
 			continue // it has no newest event
 		case asJSON:
-			err = encodeJSON(w, map[string]any{"chain": h.Chain, "seq": h.Seq, "hash": h.Hash.String(), "at": h.At})
+			err = encodeJSON(w, map[string]any{
+				"chain": h.Chain, "seq": h.Seq, "hash": h.Hash.String(), "at": h.At, "kept": toKeep(h),
+			})
 		default:
-			_, err = fmt.Fprintf(w, "%s  %s  %s\n", place{h.Chain, h.Seq}, h.At.Format(timeText), h.Hash)
+			_, err = fmt.Fprintf(w, "%s  %s\n", toKeep(h), h.At.Format(timeText))
 		}
 		if err != nil {
 			return err
@@ -223,3 +238,6 @@ func printHeads(ctx context.Context, w io.Writer, db store.Audit, asJSON bool) e
 	}
 	return nil
 }
+
+// toKeep writes a head as --kept reads it.
+func toKeep(h store.Head) string { return fmt.Sprintf("%s:%d:%s", h.Chain, h.Seq, h.Hash) }

@@ -43,6 +43,9 @@ func demo(ctx context.Context, c console, args []string) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return errors.New("interrupted before all samples were sent")
 	}
+	if err == nil && !d.once {
+		return d.printf("stopped\n")
+	}
 	return err
 }
 
@@ -116,7 +119,7 @@ func (d *demonstration) assemble() (err error) {
 	if d.cfg, err = demoConfig(d.sim.URL, filepath.Join(d.dir, "spinetrace.db")); err != nil {
 		return err
 	}
-	d.service, err = newService(d.cfg, slog.New(slog.NewJSONHandler(d.log, nil)))
+	d.service, err = newService(d.cfg, newLogger(d.log, slog.LevelInfo))
 	return err
 }
 

@@ -124,6 +124,9 @@ func TestDemoStaysUpUntilInterrupted(t *testing.T) {
 			t.Errorf("it does not say where to look: %s", want)
 		}
 	}
+	if !strings.HasSuffix(out.String(), "\nstopped\n") {
+		t.Error("it does not say that it has stopped")
+	}
 }
 
 func TestDemoInterruptedEarlyIsNotASuccess(t *testing.T) {

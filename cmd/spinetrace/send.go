@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -252,11 +253,15 @@ func (t *tally) add(a answer) error {
 	return nil
 }
 
+// bare leaves out what an error says of the program instead of the answer.
+var bare = strings.NewReplacer("mllp: send: ", "", "mllp: no answer: ", "", "mllp: read: ", "")
+
 // print writes the answer for a person.
 func (a answer) print(w io.Writer, fields bool) error {
 	how := a.Ack
 	if a.Err != "" {
-		how = "no answer: " + a.Err
+		// An error that stands for no answer says so itself, behind the names of packages.
+		how = "no answer: " + bare.Replace(a.Err)
 	}
 	if _, err := fmt.Fprintf(w, "%s, message %d: %s in %s\n", a.File, a.Number, how, a.Took.Round(10*time.Microsecond)); err != nil {
 		return err

@@ -112,7 +112,7 @@ func TestSendPrintsFields(t *testing.T) {
 func TestSendFailsUnlessAllAreAccepted(t *testing.T) {
 	for name, tt := range map[string]struct{ ack, want string }{
 		"AE":             {"MSA|AE|C1|", "message 1: AE in "},
-		"other id":       {"MSA|AA|C2|", "no answer: mllp: send: mllp: no answer: MSA-2 of the answer is not MSH-10 of the message"},
+		"other id":       {"MSA|AA|C2|", "no answer: MSA-2 of the answer is not MSH-10 of the message"},
 		"not an answer":  {"EVN|A28|", "MSA-2 of the answer"},
 		"commit refused": {"MSA|CR|C1|", "message 1: CR in "},
 	} {

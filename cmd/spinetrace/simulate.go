@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
+	"spinetrace/pds"
 	"spinetrace/pds/pdstest"
 	"spinetrace/smsp/smsptest"
 	"spinetrace/testdata"
@@ -33,10 +35,19 @@ func (f *faultRows) String() string { return "" }
 func (f *faultRows) Set(row string) error {
 	fault, err := smsptest.ParseFault(row)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s; op is one of %s", strings.TrimPrefix(err.Error(), "smsptest: "), strings.Join(operations(), ", "))
 	}
 	*f = append(*f, fault)
 	return nil
+}
+
+// operations are the mini services that a fault row can name.
+func operations() []string {
+	var names []string
+	for want := pds.Verify; want <= pds.DetailsBySearch; want++ {
+		names = append(names, want.String())
+	}
+	return names
 }
 
 // simulate runs the simulator of the mini services until ctx ends.
@@ -51,14 +62,14 @@ func simulate(ctx context.Context, c console, args []string) error {
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if !smsptest.Loopback(*itk) && !*remote {
+	if !loopback(*itk) && !*remote {
 		return usageError("--itk is not loopback; --allow-remote lets other machines reach a simulator")
 	}
 	population, err := readPopulation(*patients)
 	if err != nil {
 		return err
 	}
-	if !smsptest.Loopback(*itk) && !population.Invented() {
+	if !loopback(*itk) && !population.Invented() {
 		return usageError("patients with NHS numbers outside 999 are simulated on loopback only")
 	}
 	s := smsptest.New(population, faults...)
