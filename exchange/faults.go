@@ -93,3 +93,31 @@ func (l *brokenLimit) allow(peer netip.Addr, now time.Time) (skipped int, ok boo
 	skipped, c.skipped = c.skipped, 0
 	return skipped, true
 }
+
+// rubbishCount counts the frames in a row that a connection brought and nobody could read.
+type rubbishCount struct {
+	mu    sync.Mutex
+	conns map[netip.AddrPort]int
+}
+
+// rubbishMost is how many of them end a connection (spec/hl7v2.md 3.5).
+const rubbishMost = 3
+
+// third notes a frame, and tells whether it is the one too many.
+func (c *rubbishCount) third(peer netip.AddrPort, unreadable bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !unreadable {
+		delete(c.conns, peer)
+		return false
+	}
+	if c.conns == nil || len(c.conns) > brokenPeers {
+		c.conns = make(map[netip.AddrPort]int)
+	}
+	c.conns[peer]++
+	if c.conns[peer] < rubbishMost {
+		return false
+	}
+	delete(c.conns, peer)
+	return true
+}

@@ -70,6 +70,19 @@ func TestMessagesRefused(t *testing.T) {
 	}
 }
 
+func TestThreeUnreadableFramesInARowEndTheConnection(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	for i, tt := range []struct {
+		message string
+		ends    bool
+	}{{"hello", false}, {"hello", false}, {adt("A03", primrose), false}, {"hello", false}, {"<xml/>", false}, {"{}", true}, {"hello", false}} {
+		reply, err := r.HandleMLLP(context.Background(), peer, nil, wire(tt.message))
+		if reply == nil || errors.Is(err, errRubbish) != tt.ends {
+			t.Errorf("frame %d: reply %q, error %v; want an answer, and the end: %v", i, reply, err, tt.ends)
+		}
+	}
+}
+
 func TestAnAnswerIsNeverAnswered(t *testing.T) {
 	r := newRig(t, says(pds.Result{}, errBackEnd))
 	for _, message := range []string{

@@ -67,6 +67,7 @@ type Handler struct {
 	running traces
 	broken  brokenLimit
 	recent  recentIDs
+	rubbish rubbishCount
 }
 
 // Summary is what became of one message, in words that never come from a sender.
@@ -81,12 +82,15 @@ type Summary struct {
 // errDuplicate says that a message was claimed by an earlier exchange.
 var errDuplicate = errors.New("exchange: duplicate message")
 
+// errRubbish says that a connection brought three frames in a row that cannot be read.
+var errRubbish = errors.New("exchange: three frames in a row are not HL7")
+
 // errPending says that the reply was due before the trace had ended.
 var errPending = errors.New("exchange: trace pending")
 
-// HandleMLLP answers one message. A nil reply sends nothing. An error means that nothing
-// could be written down: the connection is to be closed without an answer, the one signal
-// that every sender with a queue retries on.
+// HandleMLLP answers one message. A nil reply sends nothing. An error closes the connection:
+// without a reply nothing could be written down, and silence is the one signal that every
+// sender with a queue retries on; with a reply the peer does not speak HL7.
 func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) (reply []byte, err error) {
 	if isBatch(frame) {
 		return h.answerBatch(ctx, peer, state, frame)
@@ -103,6 +107,9 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 	x.plan = h.planFor(x)
 	x.plan.deferred = x.plan.deferred || deferred
 	reply, err = x.answer()
+	if err == nil && h.rubbish.third(peer, x.m == nil) {
+		return reply, errRubbish
+	}
 	if !errors.Is(err, errDuplicate) {
 		return reply, err
 	}

@@ -261,14 +261,19 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 func (c *conn) answer(reply []byte, err error) bool {
 	if err != nil {
 		c.log(fmt.Errorf("mllp: handle: %w", err))
-		c.refuse()
-		return false
+		if reply == nil {
+			c.refuse()
+			return false
+		}
 	}
 	if err := c.reply(reply); err != nil {
 		c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
 		return false
 	}
-	return true
+	if err != nil {
+		linger(c.nc) // lest the close overtake the answer
+	}
+	return err == nil
 }
 
 // reply writes the answer to a message, if there is one, and in release 2 commits the message before.

@@ -14,7 +14,8 @@ import (
 
 // Handler answers messages.
 type Handler interface {
-	// HandleMLLP answers one message. A nil reply sends nothing; an error closes the connection without an answer.
+	// HandleMLLP answers one message. A nil reply sends nothing. An error closes the connection; a reply that comes
+	// with it is sent first.
 	// In release 2 the commit block tells the two apart: positive before a reply, be it nil, negative for an error.
 	// It is called by one goroutine for each connection, one message at a time.
 	//

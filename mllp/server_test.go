@@ -46,6 +46,8 @@ func (b *book) HandleMLLP(ctx context.Context, _ netip.AddrPort, _ *tls.Connecti
 		return nil, nil
 	case "refuse":
 		return nil, errors.New("store unavailable")
+	case "enough":
+		return ackTo(msg), errors.New("not HL7")
 	case "panic":
 		panic("a patient's name")
 	}
@@ -193,28 +195,29 @@ func TestServerAnswers(t *testing.T) {
 		counts map[mllp.Event]int
 		log    error
 	}{
-		"a frame then FIN":      {in: hello, want: answers("hello")},
-		"three frames at once":  {in: "\va\x1c\r\vb\x1c\r\vc\x1c\r", want: answers("a", "b", "c")},
-		"no CR then FIN":        {in: "\va\x1c", want: answers("a"), counts: map[mllp.Event]int{mllp.EventNoCR: 1}, log: mllp.ErrNoCR},
-		"no CR then VT":         {in: "\va\x1c\vb\x1c\r", want: answers("a", "b"), counts: map[mllp.Event]int{mllp.EventNoCR: 1}, log: mllp.ErrNoCR},
-		"LF, NUL between":       {in: hello + "\n\x00" + hello, want: answers("hello", "hello"), counts: map[mllp.Event]int{mllp.EventStray: 1}},
-		"junk before":           {in: "HELLO" + hello, want: answers("hello"), faults: []string{`junk "HELLO"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"byte-order mark":       {in: "\xef\xbb\xbf" + hello, want: answers("hello"), faults: []string{`junk "\ufeff"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"junk of 10 KiB":        {in: strings.Repeat("junk", 2560), faults: []string{`junk "junkjunk"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"unframed message":      {in: "MSH|^~\\&\r", faults: []string{`hl7 without frame "MSH|^~\\&"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"HTTP":                  {in: "GET / HTTP/1.1\r\n\r\n", faults: []string{`http "GET / HT"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"TLS":                   {in: "\x16\x03\x01\x02\x00\x01", faults: []string{`tls "\x16\x03\x01\x02\x00\x01"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"SSH":                   {in: "SSH-2.0-OpenSSH\r\n", faults: []string{`ssh "SSH-2.0-"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
-		"empty frame":           {in: "\v\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventEmpty: 1}},
-		"half a frame":          {in: "\vMSH|half", faults: []string{`cut off "MSH|half"`}, log: io.ErrUnexpectedEOF},
-		"frame given up":        {in: "\vMSH|part\vMSH|whole\x1c\r", want: answers("MSH|whole"), faults: []string{`abandoned "MSH|part"`}, counts: map[mllp.Event]int{mllp.EventAbandoned: 1}, log: mllp.ErrAbandoned},
-		"FS in data":            {in: "\vPID|\x1cx\x1c\r", want: answers("PID|\x1cx"), counts: map[mllp.Event]int{mllp.EventFSInData: 1}},
-		"VT in data":            {in: "\vPID|\vx\x1c\r", want: answers("PID|\vx")},
-		"release 2 commit":      {in: "\v\x06\x1c\r\v\x15\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventRelease2: 2}, log: mllp.ErrRelease2},
-		"oversize, then normal": {in: "\v" + strings.Repeat("x", 3<<10) + "\x1c\r" + hello, want: "\vAR 207\x1c\r" + answers("hello"), faults: []string{`oversize "xxxxxxxx"`}, counts: map[mllp.Event]int{mllp.EventOversize: 1}, log: mllp.ErrFrameTooLarge},
-		"nothing to answer":     {in: "\vsilence\x1c\r" + hello, want: answers("hello")},
-		"a handler's error":     {in: "\vrefuse\x1c\r" + hello},
-		"a probe":               {counts: map[mllp.Event]int{mllp.EventProbe: 1}},
+		"a frame then FIN":        {in: hello, want: answers("hello")},
+		"three frames at once":    {in: "\va\x1c\r\vb\x1c\r\vc\x1c\r", want: answers("a", "b", "c")},
+		"no CR then FIN":          {in: "\va\x1c", want: answers("a"), counts: map[mllp.Event]int{mllp.EventNoCR: 1}, log: mllp.ErrNoCR},
+		"no CR then VT":           {in: "\va\x1c\vb\x1c\r", want: answers("a", "b"), counts: map[mllp.Event]int{mllp.EventNoCR: 1}, log: mllp.ErrNoCR},
+		"LF, NUL between":         {in: hello + "\n\x00" + hello, want: answers("hello", "hello"), counts: map[mllp.Event]int{mllp.EventStray: 1}},
+		"junk before":             {in: "HELLO" + hello, want: answers("hello"), faults: []string{`junk "HELLO"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"byte-order mark":         {in: "\xef\xbb\xbf" + hello, want: answers("hello"), faults: []string{`junk "\ufeff"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"junk of 10 KiB":          {in: strings.Repeat("junk", 2560), faults: []string{`junk "junkjunk"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"unframed message":        {in: "MSH|^~\\&\r", faults: []string{`hl7 without frame "MSH|^~\\&"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"HTTP":                    {in: "GET / HTTP/1.1\r\n\r\n", faults: []string{`http "GET / HT"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"TLS":                     {in: "\x16\x03\x01\x02\x00\x01", faults: []string{`tls "\x16\x03\x01\x02\x00\x01"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"SSH":                     {in: "SSH-2.0-OpenSSH\r\n", faults: []string{`ssh "SSH-2.0-"`}, counts: map[mllp.Event]int{mllp.EventJunk: 1}, log: mllp.ErrJunk},
+		"empty frame":             {in: "\v\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventEmpty: 1}},
+		"half a frame":            {in: "\vMSH|half", faults: []string{`cut off "MSH|half"`}, log: io.ErrUnexpectedEOF},
+		"frame given up":          {in: "\vMSH|part\vMSH|whole\x1c\r", want: answers("MSH|whole"), faults: []string{`abandoned "MSH|part"`}, counts: map[mllp.Event]int{mllp.EventAbandoned: 1}, log: mllp.ErrAbandoned},
+		"FS in data":              {in: "\vPID|\x1cx\x1c\r", want: answers("PID|\x1cx"), counts: map[mllp.Event]int{mllp.EventFSInData: 1}},
+		"VT in data":              {in: "\vPID|\vx\x1c\r", want: answers("PID|\vx")},
+		"release 2 commit":        {in: "\v\x06\x1c\r\v\x15\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventRelease2: 2}, log: mllp.ErrRelease2},
+		"oversize, then normal":   {in: "\v" + strings.Repeat("x", 3<<10) + "\x1c\r" + hello, want: "\vAR 207\x1c\r" + answers("hello"), faults: []string{`oversize "xxxxxxxx"`}, counts: map[mllp.Event]int{mllp.EventOversize: 1}, log: mllp.ErrFrameTooLarge},
+		"nothing to answer":       {in: "\vsilence\x1c\r" + hello, want: answers("hello")},
+		"a handler's error":       {in: "\vrefuse\x1c\r" + hello},
+		"an answer, then no more": {in: "\venough\x1c\r" + hello, want: answers("enough")},
+		"a probe":                 {counts: map[mllp.Event]int{mllp.EventProbe: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
