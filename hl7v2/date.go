@@ -37,6 +37,17 @@ func ParseDate(s string) (Date, error) {
 	return d, nil
 }
 
+// Date reads the date at p as [ParseDate] does. One that is written as the
+// standard does not, and can be read all the same, leaves a warning.
+func (m *Message) Date(p Path) (Date, error) {
+	s := m.Get(p)
+	d, err := ParseDate(s)
+	if err == nil && (strings.HasSuffix(s, "+") || strings.HasPrefix(s[countDigits(s):], "-") && countDigits(s) == 4) {
+		m.warn.add(UnusualDate)
+	}
+	return d, err
+}
+
 // afterDate reports whether rest can follow a date of that many digits. After
 // a year or a month it can only be a zone east of Greenwich: a hyphen might as
 // well be part of another date form.

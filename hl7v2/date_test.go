@@ -108,3 +108,35 @@ func TestFormatTime(t *testing.T) {
 		t.Errorf("FormatTime of the zero time = %q", got)
 	}
 }
+
+// TestMessageDate reads the forms of PID-7 that are seen, with the precision as
+// a second component.
+func TestMessageDate(t *testing.T) {
+	for in, tt := range map[string]struct {
+		want    string
+		unusual bool
+	}{
+		"19430519":                 {"19430519", false},
+		"19430519^D":               {"19430519", false},
+		"194305^L":                 {"194305", false},
+		"1943":                     {"1943", false},
+		"19430519-0100":            {"19430519", false},
+		"1943+0100":                {"1943", false},
+		"20080920000000.0000+0100": {"20080920", false},
+		"20000101+^D":              {"20000101", true},
+		"1926-08-11":               {"19260811", true},
+		"1926-08-11 00:00:00":      {"19260811", true},
+		"11/08/1926":               {"", false},
+		"\"\"":                     {"", false},
+		"":                         {"", false},
+	} {
+		m := parse(t, msh+"\rPID|||||||"+in+"\r")
+		d, err := m.Date(MustPath("PID-7"))
+		if d.String() != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("Date of %q = %v, %v; want %v", in, d, err, tt.want)
+		}
+		if got := len(m.Warnings()) > 0; got != tt.unusual {
+			t.Errorf("%q: warnings %v", in, m.Warnings())
+		}
+	}
+}

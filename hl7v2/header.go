@@ -12,7 +12,7 @@ var (
 	pathProcessingID         = MustPath("MSH-11")
 	pathVersion              = MustPath("MSH-12.1")
 	pathCountry              = MustPath("MSH-17")
-	pathCharset              = MustPath("MSH-18")
+	pathCharset              = MustPath("MSH-18[1]") // the first repetition is the set of the text
 	pathEventCode            = MustPath("EVN-1")
 )
 

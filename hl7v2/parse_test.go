@@ -46,6 +46,8 @@ func TestParseFindsSegments(t *testing.T) {
 		"LF is data":          {msh + "\rPID|||||AIN\nDOW\rPV1||N\r", "MSH PID PV1", "AIN\nDOW", nil},
 		"LF and bar is data":  {msh + "\rPID|||||AIN\npid|x\rPV1||N\r", "MSH PID PV1", "AIN\npid", nil},
 		"LF is data under LF": {msh + "\nPID|||||AIN\nDOW\nPV1||N\n", "MSH PID PV1", "AIN\nDOW", []Warning{LineFeeds}},
+		"CR is data under LF": {msh + "\nPID|||||AIN\rDOW\nPV1||N\n", "MSH PID PV1", "AIN\rDOW", []Warning{LineFeeds}},
+		"CR and two LF":       {msh + "\r\n\nPID|||||AINDOW\r\n\nPV1||N\r", "MSH PID PV1", "AINDOW", []Warning{LineFeeds}},
 		"byte-order mark":     {"\xEF\xBB\xBF" + msh + "\rPID|||||AINDOW\r", "MSH PID", "AINDOW", []Warning{ByteOrderMark}},
 		"bare segment":        {msh + "\rPID|||||AINDOW\rPV1\r", "MSH PID PV1", "AINDOW", nil},
 		"unknown segments":    {msh + "\rZPD|1\rPID|||||AINDOW\rZZ9|2\r", "MSH ZPD PID ZZ9", "AINDOW", nil},

@@ -42,6 +42,7 @@ func TestUnescape(t *testing.T) {
 		`\Zlocal\A`:             `\Zlocal\A`,
 		"N\x1cAME":              "NAME",
 		`Zo\XEB\`:               "Zoë", // not UTF-8, so Windows-1252
+		`\E\T\E\`:               `\T\`, // once only
 		"C\xC3\xA9line \\T\\ B": "Céline & B",
 	} {
 		if got := m.Unescape(raw); got != want {
@@ -57,6 +58,12 @@ func TestUnescapeFollowsTheMessage(t *testing.T) {
 	m := parse(t, "MSH$*:!%$PAS\rPID$a!F!b!S!c!R!d!T!e!E!f$!X41!$\\F\\\r")
 	for path, want := range map[string]string{"PID-1": "a$b*c:d%e!f", "PID-2": "A", "PID-3": `\F\`} {
 		if got := m.Get(MustPath(path)); got != want {
+			t.Errorf("%s = %q, want %q", path, got, want)
+		}
+	}
+	latin := parse(t, msh+"||||||8859/1\rPID|Zo\\XEB\\|O\\X0D0A\\P|A\\S\\B^C\r")
+	for path, want := range map[string]string{"PID-1": "Zoë", "PID-2": "O\r\nP", "PID-3": "A^B", "PID-3.2": "C"} {
+		if got := latin.Get(MustPath(path)); got != want {
 			t.Errorf("%s = %q, want %q", path, got, want)
 		}
 	}

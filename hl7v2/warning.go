@@ -37,6 +37,9 @@ const (
 	// UnsupportedEscape: a \C..\, \M..\ or \Z..\ sequence was left as it stands.
 	// It is noticed when the value is read.
 	UnsupportedEscape
+	// UnusualDate: a date was not written as digits and a zone, but had hyphens, or
+	// a sign without a zone. It is noticed when [Message.Date] reads it.
+	UnusualDate
 	// Replaced: a character that the message's set lacks was written without
 	// its accent or as '?'.
 	Replaced
@@ -58,6 +61,7 @@ var warningText = [warnings]string{
 	InvalidUTF8:       "bytes that are not UTF-8 in a UTF-8 message",
 	InvalidText:       "bytes that the declared character set lacks",
 	UnsupportedEscape: "unsupported escape sequence left as it is",
+	UnusualDate:       "date in an unusual form",
 	Replaced:          "character replaced, not in the character set",
 }
 
