@@ -19,6 +19,7 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 	}
 	cfg, found := readConfig()
 	cfg.require(&found)
+	cfg.checkFiles(&found)
 	r := report{w: c.Out, json: *asJSON}
 	for _, x := range found {
 		r.line(finding{Check: prefix + x.name, Fault: x.text})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,8 +119,8 @@ func (c *config) checkNames(f *faults) {
 }
 
 func (c *config) checkListener(f *faults) {
-	f.checkAddr("MLLP_ADDR", c.MLLPAddr)
-	f.checkAddr("ADMIN_ADDR", c.AdminAddr)
+	f.checkAddr("MLLP_ADDR", c.MLLPAddr, "127.0.0.1:2575")
+	f.checkAddr("ADMIN_ADDR", c.AdminAddr, "127.0.0.1:8575")
 	if c.MLLPTLS == "" && !loopback(c.MLLPAddr) && !f.has("MLLP_ADDR") {
 		f.add("MLLP_TLS", "is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear")
 	}
@@ -142,13 +143,13 @@ func (f *faults) checkGiven(name, value, why string) {
 	}
 }
 
-func (f *faults) checkAddr(name, addr string) {
+func (f *faults) checkAddr(name, addr, example string) {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		f.add(name, "is not an address; write host:port, for example 127.0.0.1:2575")
+		f.add(name, "is not an address; write host:port, for example "+example)
 	}
 }
 
@@ -184,22 +185,20 @@ func (c *config) checkMessages(f *faults) {
 }
 
 func (c *config) checkBackend(f *faults) {
-	b, ok := backends[c.Backend]
-	switch {
+	switch _, ok := backends[c.Backend]; {
 	case ok:
-		b.check(c, f)
 	case c.Backend == "pds":
 		f.add("BACKEND", "this release cannot ask PDS FHIR; write smsp")
 	case c.Backend != "":
 		f.add("BACKEND", "is not a back end of this release; write smsp")
 	}
+	for _, b := range backends {
+		b.check(c, f) // what was given for one that is not chosen was meant all the same
+	}
 }
 
 func (c *config) checkSMSP(f *faults) {
-	switch u := c.SMSPURL.URL; {
-	case u == nil:
-		f.add("SMSP_URL", "is missing, and BACKEND is smsp; write the https URL that the provider gave you")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	if u := c.SMSPURL.URL; u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		f.add("SMSP_URL", "is plain http to another machine; write an https URL")
 	}
 	if (c.SMSPCert == "") != (c.SMSPKey == "") {
@@ -217,9 +216,16 @@ func (c *config) checkSMSP(f *faults) {
 }
 
 func (c *config) checkStore(f *faults) {
+	if f.has("STORE_FILE") {
+		return // there is no value to look at
+	}
 	scheme, rest, _ := strings.Cut(c.Store.Reveal(), ":")
-	if _, ok := stores[scheme]; !ok || rest == "" {
+	d, ok := stores[scheme]
+	switch {
+	case !ok || rest == "":
 		f.add("STORE", "is neither postgres://... nor sqlite:PATH; write one of them")
+	case d.check != nil && d.check(c.Store.Reveal()) != nil:
+		f.add("STORE", "cannot be read; write postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE, special characters of a password as %40")
 	}
 }
 
@@ -236,6 +242,27 @@ func (c *config) require(f *faults) {
 	}
 	if c.Backend == "" {
 		f.add("BACKEND", "is missing; write smsp")
+	}
+	if c.SMSPURL.URL == nil {
+		f.add("SMSP_URL", "is missing; write the https URL that the provider gave you")
+	}
+}
+
+// checkFiles reports the files that the settings name and that cannot be opened.
+func (c *config) checkFiles(f *faults) {
+	for _, s := range []struct{ name, path string }{
+		{"MLLP_CERT", c.MLLPCert}, {"MLLP_KEY", c.MLLPKey}, {"MLLP_CLIENT_CA", c.MLLPClientCA},
+		{"SMSP_CERT", c.SMSPCert}, {"SMSP_KEY", c.SMSPKey}, {"SMSP_CA", c.SMSPCA},
+	} {
+		if s.path == "" {
+			continue
+		}
+		file, err := os.Open(s.path)
+		if err != nil {
+			f.add(s.name, "names a file that cannot be read; write the path of a PEM file that this process may read")
+			continue
+		}
+		_ = file.Close() // nothing was written
 	}
 }
 

@@ -79,7 +79,8 @@ func TestDefaultConfigIgnoresTheEnvironment(t *testing.T) {
 func TestServeNeedsNameAndBackend(t *testing.T) {
 	setAll(t, nil)
 	_, err := serviceConfig()
-	want := "SPINETRACE_ODS: is missing; write the trust's ODS code\nSPINETRACE_BACKEND: is missing; write smsp"
+	want := "SPINETRACE_ODS: is missing; write the trust's ODS code\nSPINETRACE_BACKEND: is missing; write smsp\n" +
+		"SPINETRACE_SMSP_URL: is missing; write the https URL that the provider gave you"
 	if err == nil || err.Error() != want {
 		t.Errorf("serviceConfig() = %v, want %s", err, want)
 	}
@@ -143,10 +144,12 @@ var badValues = []struct{ name, value, want string }{
 	{"SMSP_MAX_RESPONSE_BYTES", "1MB", "is not a size"},
 	{"SMSP_PROXY", "proxy.example:3128", "is not the URL of a proxy"},
 	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
+	{"STORE", "postgres://u:p@db:notaport/x", "cannot be read; write postgres://"},
+	{"STORE", "postgres://u:100%@db/x", "cannot be read; write postgres://"},
 	{"CHAIN", "Main Chain", "is not a chain's name"},
 	{"COMMIT_TIMEOUT", "10s", "is not shorter than REPLY_BUDGET"},
 	{"DRAIN_TIMEOUT", "1d", "is not a duration"},
-	{"ADMIN_ADDR", "localhost", "is not an address"},
+	{"ADMIN_ADDR", "localhost", "is not an address; write host:port, for example 127.0.0.1:8575"},
 	{"LOG_LEVEL", "loud", "is not a level; write debug, info, warn or error"},
 }
 
@@ -203,9 +206,51 @@ SPINETRACE_MLLP_MAX_CONNS: is not a whole number; write digits
 SPINETRACE_ODS: is not an ODS code; write its capital letters and digits
 SPINETRACE_MLLP_TLS: is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear
 SPINETRACE_STORE: is neither postgres://... nor sqlite:PATH; write one of them
-SPINETRACE_BACKEND: is missing; write smsp`)
+SPINETRACE_BACKEND: is missing; write smsp
+SPINETRACE_SMSP_URL: is missing; write the https URL that the provider gave you`)
 	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+// TestSMSPIsCheckedWhateverBackendSays: an operator should not hear of its faults one by one.
+func TestSMSPIsCheckedWhateverBackendSays(t *testing.T) {
+	for _, backend := range []string{"", "spine"} {
+		values := map[string]string{
+			"ODS": "X99", "SMSP_URL": "http://smsp.example.nhs.uk/", "SMSP_CERT": "cert.pem", "SMSP_PROXY": "socks5://proxy:1080",
+		}
+		if backend != "" {
+			values["BACKEND"] = backend
+		}
+		setAll(t, values)
+		_, err := serviceConfig()
+		for _, name := range []string{"BACKEND", "SMSP_URL", "SMSP_CERT", "SMSP_PROXY"} {
+			if !strings.Contains(fmt.Sprint(err), prefix+name+": ") {
+				t.Errorf("BACKEND %q: nothing is said of %s:\n%v", backend, name, err)
+			}
+		}
+	}
+}
+
+// TestClaimsOutliveEveryWindow: a query's window may be the longer one.
+func TestClaimsOutliveEveryWindow(t *testing.T) {
+	for query, want := range map[string]time.Duration{"60s": 168 * time.Hour, "200h": 200 * time.Hour} {
+		setAll(t, enough(map[string]string{"DUPLICATE_WINDOW_QUERY": query}))
+		cfg, err := serviceConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := storeOptions(&cfg, cfg.Chain, nil).ClaimWindow; got != want {
+			t.Errorf("DUPLICATE_WINDOW_QUERY %s: claims are kept for %v, want %v", query, got, want)
+		}
+	}
+}
+
+// TestTheAuditNeedsNoBackend: what reads the store can do without what asks.
+func TestTheAuditNeedsNoBackend(t *testing.T) {
+	setAll(t, map[string]string{"BACKEND": "smsp"})
+	if _, found := readConfig(); len(found) > 0 {
+		t.Errorf("faults:\n%v", found)
 	}
 }
 
@@ -213,6 +258,7 @@ func TestUnknownNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"MLLP_ADR":       "SPINETRACE_MLLP_ADR: is not a setting; did you mean SPINETRACE_MLLP_ADDR?",
 		"STORE_FIEL":     "SPINETRACE_STORE_FIEL: is not a setting; did you mean SPINETRACE_STORE_FILE?",
+		"sTore":          "SPINETRACE_sTore: is not a setting; did you mean SPINETRACE_STORE?",
 		"SMSP_KEY_FILE":  "SPINETRACE_SMSP_KEY_FILE: is not a setting; leave it out",
 		"RETENTION_DAYS": "SPINETRACE_RETENTION_DAYS: is not a setting; leave it out",
 		"SPEC_DIR":       "<nil>",
@@ -268,7 +314,7 @@ func TestSecretFromFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setAll(t, enough(tt.values))
-			if _, err := serviceConfig(); !strings.HasPrefix(fmt.Sprint(err), tt.want) {
+			if _, err := serviceConfig(); fmt.Sprint(err) != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
 		})

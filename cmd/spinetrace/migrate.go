@@ -71,13 +71,13 @@ func (m migration) status(ctx context.Context, cfg *config) error {
 		return err
 	}
 	if len(steps) == 0 && !m.json {
-		_, err = fmt.Fprintln(m.w, "serve makes the file and brings it up to date by itself")
+		_, err = fmt.Fprintln(m.w, sqliteFile(cfg.Store.Reveal()))
 	}
 	for _, s := range steps {
 		switch {
 		case m.json:
 			err = errors.Join(err, json.NewEncoder(m.w).Encode(s))
-		case s.Applied.IsZero():
+		case s.Pending:
 			_, err = fmt.Fprintf(m.w, "%-40s pending\n", s.Name)
 		default:
 			_, err = fmt.Fprintf(m.w, "%-40s applied %s\n", s.Name, s.Applied.Format(time.DateTime))

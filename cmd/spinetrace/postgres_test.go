@@ -29,6 +29,7 @@ func TestMigratePostgres(t *testing.T) {
 		want string
 	}{
 		{[]string{"migrate", "status"}, exitOK, ".sql"},
+		{[]string{"migrate", "status", "--json"}, exitOK, `"pending":true}`},
 		{[]string{"check-config", "--connect"}, exitFailed, "pending; run `spinetrace migrate up`"},
 		{[]string{"migrate", "up"}, exitOK, "applied "},
 		{[]string{"migrate", "up"}, exitOK, "the schema is up to date"},

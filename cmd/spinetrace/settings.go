@@ -229,6 +229,7 @@ func checkUnknown(environ []string, f *faults) {
 
 // advice names the known setting that differs least from name, if it can be what was meant.
 func advice(name string, known []string) string {
+	name = strings.ToUpper(name)
 	nearest := slices.MinFunc(known, func(a, b string) int {
 		return cmp.Compare(distance(name, a), distance(name, b))
 	})

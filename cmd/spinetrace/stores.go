@@ -18,7 +18,10 @@ import (
 
 // driver is one kind of store.
 type driver struct {
-	open func(dsn string, o store.Options) (store.Store, error)
+	// check says what is wrong with a DSN, in words that repeat nothing of it; nil: any text
+	// will do.
+	check func(dsn string) error
+	open  func(dsn string, o store.Options) (store.Store, error)
 	// exists says why there is no store to read, for a kind that would make one; nil: opening
 	// it says so.
 	exists func(dsn string) error
@@ -35,6 +38,7 @@ type driver struct {
 type step struct {
 	Name    string    `json:"name"`
 	Applied time.Time `json:"applied,omitzero"` // zero: pending
+	Pending bool      `json:"pending,omitempty"`
 }
 
 // stores are the kinds of stores by the scheme of their DSN.
@@ -45,7 +49,8 @@ var stores = map[string]driver{
 }
 
 var postgresDriver = driver{
-	open: func(dsn string, o store.Options) (store.Store, error) { return postgres.Open(dsn, o) },
+	check: postgres.CheckDSN,
+	open:  func(dsn string, o store.Options) (store.Store, error) { return postgres.Open(dsn, o) },
 	migrate: func(ctx context.Context, cfg *config) ([]string, error) {
 		return postgres.Migrate(ctx, cfg.Store.Reveal())
 	},
@@ -58,7 +63,7 @@ func postgresStatus(ctx context.Context, cfg *config) ([]step, error) {
 	all, err := postgres.Status(ctx, cfg.Store.Reveal())
 	var steps []step
 	for _, m := range all {
-		steps = append(steps, step{m.Name, m.Applied})
+		steps = append(steps, step{m.Name, m.Applied, m.Applied.IsZero()})
 	}
 	return steps, err
 }
@@ -102,6 +107,14 @@ func sqliteStatus(_ context.Context, cfg *config) ([]step, error) {
 	return nil, err
 }
 
+// sqliteFile says what is at the path of a DSN, after sqliteStatus has found no fault.
+func sqliteFile(dsn string) string {
+	if sqliteExists(dsn) != nil {
+		return "serve makes the file and brings it up to date by itself"
+	}
+	return "the file is there, and serve keeps it up to date by itself"
+}
+
 // driver returns the kind of the configured store.
 func (c *config) driver() driver {
 	scheme, _, _ := strings.Cut(c.Store.Reveal(), ":")
@@ -110,12 +123,19 @@ func (c *config) driver() driver {
 
 // openStore opens the store, under a chain's name, without reaching for it yet.
 func openStore(cfg *config, chain string, log *slog.Logger) (store.Store, error) {
-	o := store.Options{Chain: chain, ClaimWindow: cfg.DuplicateWindow, Log: log}
-	s, err := cfg.driver().open(cfg.Store.Reveal(), o)
+	s, err := cfg.driver().open(cfg.Store.Reveal(), storeOptions(cfg, chain, log))
 	if err != nil {
 		return nil, fmt.Errorf("%sSTORE: %w", prefix, err)
 	}
 	return s, nil
+}
+
+func storeOptions(cfg *config, chain string, log *slog.Logger) store.Options {
+	return store.Options{
+		Chain: chain, Log: log,
+		// One table holds the claims of all messages, and a query's may have to last longer.
+		ClaimWindow: max(cfg.DuplicateWindow, cfg.DuplicateQueries),
+	}
 }
 
 // tryStore connects as far as it changes nothing, and says what it found.
@@ -125,11 +145,11 @@ func tryStore(ctx context.Context, cfg *config) (string, error) {
 		return "", err
 	}
 	if len(steps) == 0 {
-		return "serve makes the file and brings it up to date", nil
+		return sqliteFile(cfg.Store.Reveal()), nil
 	}
 	pending := 0
 	for _, s := range steps {
-		if s.Applied.IsZero() {
+		if s.Pending {
 			pending++
 		}
 	}

@@ -25,6 +25,13 @@ const (
 // errDSN does not quote the setting, which holds a password.
 var errDSN = errors.New("postgres: the data source is neither a postgres:// URL nor a list of key=value pairs")
 
+// CheckDSN says whether dsn can be read: a postgres:// URL or a list of key=value pairs.
+// Nothing of it is repeated in the error, and the network is not used.
+func CheckDSN(dsn string) error {
+	_, err := parseDSN(dsn)
+	return err
+}
+
 // parseDSN reads a data source. Nothing of it is repeated in the error.
 func parseDSN(dsn string) (pq.Config, error) {
 	cfg, err := pq.NewConfig(dsn)
