@@ -15,8 +15,9 @@ import (
 // Handler answers messages.
 type Handler interface {
 	// HandleMLLP answers one message. A nil reply sends nothing. An error closes the connection; a reply that comes
-	// with it is sent first.
-	// In release 2 the commit block tells the two apart: positive before a reply, be it nil, negative for an error.
+	// with it is sent first. In release 2 a commit block tells them apart: positive before a reply, be it nil, and
+	// negative for an error without one.
+	//
 	// It is called by one goroutine for each connection, one message at a time.
 	//
 	// The context lives until the exchange is finished or the drain ends: neither a peer that goes away nor

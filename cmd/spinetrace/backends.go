@@ -19,8 +19,9 @@ import (
 type backend struct {
 	// check reports what is wrong with its settings.
 	check func(cfg *config, f *faults)
-	// open makes its client. Nothing is asked yet.
-	open func(cfg *config) (pds.Tracer, error)
+	// open makes its client, whose certificate, if it has one, joins certs. Nothing is asked
+	// yet.
+	open func(cfg *config, certs *certificates) (pds.Tracer, error)
 	// reach connects without asking anything, and says in a few words what it found.
 	reach func(ctx context.Context, cfg *config) (string, error)
 }
@@ -30,8 +31,8 @@ var backends = map[string]backend{
 	"smsp": {(*config).checkSMSP, openSMSP, reachSMSP},
 }
 
-func openSMSP(cfg *config) (pds.Tracer, error) {
-	tlsConfig, err := smspTLS(cfg)
+func openSMSP(cfg *config, certs *certificates) (pds.Tracer, error) {
+	tlsConfig, err := liveSMSPTLS(cfg, certs)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +69,19 @@ func smspTLS(cfg *config) (*tls.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// liveSMSPTLS is smspTLS with a certificate that may be replaced while the service runs.
+func liveSMSPTLS(cfg *config, certs *certificates) (*tls.Config, error) {
+	if cfg.SMSPCert == "" {
+		return smspTLS(cfg)
+	}
+	l, err := certs.keep("smsp_client", "SMSP_CERT", []string{cfg.SMSPCert, cfg.SMSPKey},
+		func() (*tls.Config, error) { return smspTLS(cfg) })
+	if err != nil {
+		return nil, err
+	}
+	return l.client(), nil
 }
 
 // parseProxy reads SMSP_PROXY. The error does not hold it: it may have a password.

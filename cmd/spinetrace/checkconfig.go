@@ -84,6 +84,7 @@ var tries = []struct {
 	try  func(ctx context.Context, cfg *config) (string, error)
 }{
 	{"listener certificate", tryListener},
+	{"client certificate", tryClientCertificate},
 	{"store", tryStore},
 	{"back end", func(ctx context.Context, cfg *config) (string, error) {
 		return backends[cfg.Backend].reach(ctx, cfg)
@@ -111,5 +112,17 @@ func tryListener(_ context.Context, cfg *config) (string, error) {
 	case c == nil:
 		return "none needed, MLLP_TLS is off", nil
 	}
-	return "valid until " + c.Certificates[0].Leaf.NotAfter.Format(time.DateOnly), nil
+	return validity(ends(c), time.Now()), nil
+}
+
+// tryClientCertificate reads what the provider is shown.
+func tryClientCertificate(_ context.Context, cfg *config) (string, error) {
+	if cfg.SMSPCert == "" {
+		return "none, SMSP_CERT is not set", nil
+	}
+	pair, err := readPair(cfg.SMSPCert, cfg.SMSPKey)
+	if err != nil {
+		return "", fmt.Errorf("%sSMSP_CERT: %w", prefix, err)
+	}
+	return validity(pair.Leaf.NotAfter, time.Now()), nil
 }

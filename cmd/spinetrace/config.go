@@ -29,6 +29,8 @@ type config struct {
 	MLLPCert         string        `envconfig:"SPINETRACE_MLLP_CERT" desc:"PEM file: the listener's certificate and its chain"`
 	MLLPKey          string        `envconfig:"SPINETRACE_MLLP_KEY" desc:"PEM file: the key of MLLP_CERT"`
 	MLLPClientCA     string        `envconfig:"SPINETRACE_MLLP_CLIENT_CA" desc:"PEM file: who may have signed a client's certificate, for mutual"`
+	MLLPClientNames  List          `envconfig:"SPINETRACE_MLLP_CLIENT_NAMES" shown:"every name" desc:"names that may connect, for mutual: a client certificate's subject CN or one of its DNS names must be here"`
+	MLLPRelease      int           `envconfig:"SPINETRACE_MLLP_RELEASE" default:"1" min:"1" max:"2" desc:"release of MLLP that the senders speak; in release 2 every message is answered by a commit block first"`
 	MLLPAllow        Networks      `envconfig:"SPINETRACE_MLLP_ALLOW" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks that may connect"`
 	MLLPMaxFrame     Size          `envconfig:"SPINETRACE_MLLP_MAX_FRAME" default:"1MiB" min:"1KiB" max:"64MiB" desc:"longest message"`
 	MLLPMaxConns     int           `envconfig:"SPINETRACE_MLLP_MAX_CONNS" default:"1000" min:"1" max:"100000" desc:"connections at a time"`
@@ -121,6 +123,12 @@ func (c *config) checkNames(f *faults) {
 func (c *config) checkListener(f *faults) {
 	f.checkAddr("MLLP_ADDR", c.MLLPAddr, "127.0.0.1:2575")
 	f.checkAddr("ADMIN_ADDR", c.AdminAddr, "127.0.0.1:8575")
+	for _, name := range c.MLLPClientNames {
+		f.checkText("MLLP_CLIENT_NAMES", name, headerValue, "has characters other than printable ASCII, or more than 200; write names as they stand in the certificates")
+	}
+	if len(c.MLLPClientNames) > 0 && c.MLLPTLS != "mutual" {
+		f.add("MLLP_CLIENT_NAMES", "is given, but MLLP_TLS is not mutual, so no client would show a certificate; write mutual there")
+	}
 	if c.MLLPTLS == "" && !loopback(c.MLLPAddr) && !f.has("MLLP_ADDR") {
 		f.add("MLLP_TLS", "is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear")
 	}

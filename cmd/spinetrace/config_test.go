@@ -95,6 +95,10 @@ var badValues = []struct{ name, value, want string }{
 	{"MLLP_CERT", " ", "is empty"},
 	{"MLLP_KEY", "", "is empty"},
 	{"MLLP_CLIENT_CA", "", "is empty"},
+	{"MLLP_CLIENT_NAMES", "pas.example.nhs.uk", "is given, but MLLP_TLS is not mutual"},
+	{"MLLP_CLIENT_NAMES", "pas,,lab", "is not a list"},
+	{"MLLP_CLIENT_NAMES", "caf\u00e9", "has characters other than printable ASCII"},
+	{"MLLP_RELEASE", "3", "is out of range; write 1 to 2"},
 	{"MLLP_ALLOW", "10.0.0.0/33", "is not a list of networks"},
 	{"MLLP_MAX_FRAME", "1GiB", "is not a size"},
 	{"MLLP_MAX_FRAME", "10", "is out of range; write 1KiB to 64MiB"},
@@ -355,7 +359,7 @@ func TestDigest(t *testing.T) {
 	}
 	for s := range settings(new(config)) {
 		choices := map[reflect.Type]string{
-			reflect.TypeFor[bool](): "true", reflect.TypeFor[int](): "7", reflect.TypeFor[Size](): "2MiB",
+			reflect.TypeFor[bool](): "true", reflect.TypeFor[int](): "2", reflect.TypeFor[Size](): "2MiB",
 		}
 		value, ok := choices[s.field.Type]
 		if !ok || s.field.Tag.Get("default") == value {

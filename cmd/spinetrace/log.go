@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -42,7 +43,14 @@ func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
 	if errors.Is(err, mllp.ErrAnswerLost) {
 		level = slog.LevelInfo
 	}
-	log.Log(context.Background(), level, "connection", "peer", peer, "err", err)
+	attrs := []slog.Attr{slog.Any("peer", peer), slog.Any("err", err)}
+	if h := (*mllp.HandshakeError)(nil); errors.As(err, &h) {
+		attrs = append(attrs, slog.String("reason", h.Reason))
+		if h.Version != 0 {
+			attrs = append(attrs, slog.String("tls", tls.VersionName(h.Version)))
+		}
+	}
+	log.LogAttrs(context.Background(), level, "connection", attrs...)
 }
 
 // logState logs the coming and going of connections, for who looks for one: load balancers

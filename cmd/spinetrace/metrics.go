@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"runtime"
 	"strconv"
 	"time"
@@ -22,6 +23,9 @@ type metrics struct {
 	connections prometheus.Gauge
 	busy        prometheus.Gauge
 	states      *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	handshakes  *prometheus.CounterVec
+	reloads     *prometheus.CounterVec
 	quirks      *prometheus.CounterVec
 	messages    *prometheus.CounterVec
 	replyTime   *prometheus.HistogramVec
@@ -40,6 +44,13 @@ func newMetrics(b build) *metrics {
 			Name: "spinetrace_connections_busy", Help: "MLLP connections with a message in hand."}),
 		states: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "spinetrace_connections_total", Help: "MLLP connections by what became of them: open, refused."}, []string{"state"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_connections_refused_total", Help: "MLLP connections that were refused: for a limit, or for their address."}, []string{"reason"}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_tls_handshakes_failed_total", Help: "TLS handshakes of MLLP connections that failed, by reason."}, []string{"reason"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_certificate_reloads_total", Help: "Certificate files that changed and were read again; refused: they cannot be used, and the old ones are."},
+			[]string{"certificate", "result"}),
 		quirks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "spinetrace_mllp_quirks_total", Help: "What peers did outside the protocol, and was tolerated."}, []string{"quirk"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -57,7 +68,7 @@ func newMetrics(b build) *metrics {
 		Name: "spinetrace_build_info", Help: "1; the labels say which program this is.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": runtime.Version()}})
 	info.Set(1)
-	m.registry.MustRegister(m.connections, m.busy, m.states, m.quirks, m.messages, m.replyTime, m.callTime, m.breakerOpen,
+	m.registry.MustRegister(m.connections, m.busy, m.states, m.refused, m.handshakes, m.reloads, m.quirks, m.messages, m.replyTime, m.callTime, m.breakerOpen,
 		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,6 +93,38 @@ func (m *metrics) watch(s store.Store, ready func() error) {
 				}
 				return 0
 			}))
+	}
+}
+
+// watchCertificates adds when each certificate ends.
+func (m *metrics) watchCertificates(c *certificates) {
+	for _, l := range c.all {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "spinetrace_certificate_expiry_seconds", Help: "Unix time at which a certificate ends. Alert 30 days before.",
+			ConstLabels: prometheus.Labels{"certificate": l.name}},
+			func() float64 { return float64(l.until().Unix()) }))
+	}
+}
+
+// reloaded is a certificates' changed.
+func (m *metrics) reloaded(name string, err error) {
+	result := "reloaded"
+	if err != nil {
+		result = "refused"
+	}
+	m.reloads.WithLabelValues(name, result).Inc()
+}
+
+// connectionError counts what an mllp.Server's ErrorLog is told, where no other count does.
+func (m *metrics) connectionError(err error) {
+	var h *mllp.HandshakeError
+	switch {
+	case errors.Is(err, mllp.ErrTooManyConns):
+		m.refused.WithLabelValues("limit").Inc()
+	case errors.Is(err, mllp.ErrNotAllowed):
+		m.refused.WithLabelValues("address").Inc()
+	case errors.As(err, &h):
+		m.handshakes.WithLabelValues(h.Reason).Inc()
 	}
 }
 

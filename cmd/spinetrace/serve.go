@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,7 @@ type service struct {
 	log     *slog.Logger
 	client  pds.Tracer // the back end itself, without limits
 	store   store.Store
+	certs   certificates
 	handler *exchange.Handler
 	mllp    *mllp.Server
 	admin   *http.Server
@@ -82,11 +84,15 @@ var (
 func newService(cfg config, log *slog.Logger) (*service, error) {
 	s := &service{cfg: cfg, log: log, starting: make(chan struct{})}
 	m := newMetrics(thisBuild())
-	tlsConfig, err := serverTLS(&cfg)
+	s.certs.changed = func(name string, until time.Time, err error) {
+		m.reloaded(name, err)
+		logReload(log, name, until, err)
+	}
+	tlsConfig, err := liveServerTLS(&s.cfg, &s.certs)
 	if err != nil {
 		return nil, err
 	}
-	if s.client, err = backends[cfg.Backend].open(&cfg); err != nil {
+	if s.client, err = backends[cfg.Backend].open(&s.cfg, &s.certs); err != nil {
 		return nil, err
 	}
 	if s.handler, err = newHandler(&cfg, limited(s.client, &cfg, m), m, log); err != nil {
@@ -98,6 +104,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	s.handler.Journal = afterStart{s.store, s}
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
+	m.watchCertificates(&s.certs)
 	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry))
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
@@ -145,13 +152,17 @@ func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log
 	return &mllp.Server{
 		Handler: h, TLSConfig: tlsConfig, Allow: cfg.MLLPAllow,
 		MaxFrame: int(cfg.MLLPMaxFrame), MaxConns: cfg.MLLPMaxConns, MaxConnsPerAddr: cfg.MLLPMaxPerAddr,
+		Release:     cfg.MLLPRelease,
 		IdleTimeout: cfg.MLLPIdleTimeout, FrameTimeout: cfg.MLLPFrameTimeout, WriteTimeout: cfg.MLLPWriteTimeout,
 		ConnState: func(peer netip.AddrPort, st mllp.ConnState) {
 			m.connState(st)
 			logState(log, peer, st)
 		},
-		ErrorLog: func(peer netip.AddrPort, err error) { logConnection(log, peer, err) },
-		Count:    m.quirk,
+		ErrorLog: func(peer netip.AddrPort, err error) {
+			m.connectionError(err)
+			logConnection(log, peer, err)
+		},
+		Count: m.quirk,
 	}
 }
 
@@ -176,6 +187,7 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { return s.serveMLLP() })
 	g.Go(func() error { return serveHTTP(s.admin, s.adminPort) })
 	g.Go(func() error { return s.start(ctx) })
+	g.Go(func() error { s.remind(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.stop()
@@ -235,6 +247,35 @@ const noticeBefore = 61 * 24 * time.Hour
 
 // notice says what an operator should do soon, "" when there is nothing.
 func (s *service) notice() string {
+	return strings.Join(s.notices(), "; ")
+}
+
+func (s *service) notices() []string {
+	n := s.certs.expiring(time.Now())
+	if soon := s.partitionsEnd(); soon != "" {
+		n = append(n, soon)
+	}
+	return n
+}
+
+// remind logs the notices every day: nobody may look at the admin pages.
+func (s *service) remind(ctx context.Context) {
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
+	for {
+		select {
+		case <-daily.C:
+			for _, n := range s.notices() {
+				s.log.Warn("something should be done soon", "what", n)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// partitionsEnd says that the store's partitions end soon, "" when they do not.
+func (s *service) partitionsEnd() string {
 	p, ok := s.store.(interface{ PartitionsUntil() time.Time })
 	if !ok {
 		return ""
@@ -310,7 +351,7 @@ func (s *service) warnings() []string {
 	if db, ok := s.store.(interface{ Privileged() bool }); ok && db.Privileged() {
 		w = append(w, "the database login may change what it wrote: it owns the journal or is a superuser")
 	}
-	return w
+	return append(w, s.certs.expiring(time.Now())...)
 }
 
 // record commits rows of the service itself.

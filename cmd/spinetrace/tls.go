@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"spinetrace/mllp"
 )
 
 // clientTLS is the TLS flags of a command that connects.
@@ -65,8 +67,27 @@ func serverTLS(cfg *config) (*tls.Config, error) {
 			return nil, fmt.Errorf("%sMLLP_CLIENT_CA: %w", prefix, err)
 		}
 		c.ClientAuth = tls.RequireAndVerifyClientCert
+		if len(cfg.MLLPClientNames) > 0 {
+			c.VerifyConnection = mllp.AllowNames(cfg.MLLPClientNames...)
+		}
 	}
 	return c, nil
+}
+
+// liveServerTLS is serverTLS with files that may be replaced while the service runs.
+func liveServerTLS(cfg *config, certs *certificates) (*tls.Config, error) {
+	if cfg.listenerTLS() == "off" {
+		return nil, nil
+	}
+	files := []string{cfg.MLLPCert, cfg.MLLPKey}
+	if cfg.MLLPTLS == "mutual" {
+		files = append(files, cfg.MLLPClientCA)
+	}
+	l, err := certs.keep("listener", "MLLP_CERT", files, func() (*tls.Config, error) { return serverTLS(cfg) })
+	if err != nil {
+		return nil, err
+	}
+	return l.server(), nil
 }
 
 // readPair reads a certificate with its key, and refuses one that is out of date: every

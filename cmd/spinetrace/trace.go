@@ -114,7 +114,7 @@ func printedPostcode(s string) string {
 // ask asks and prints the answer.
 func (t *tracing) ask(ctx context.Context, c console, cfg *config, req pds.Request) error {
 	m := newMetrics(thisBuild()) // nobody looks at them here
-	client, err := backends[cfg.Backend].open(cfg)
+	client, err := backends[cfg.Backend].open(cfg, new(certificates))
 	if err != nil {
 		return err
 	}
