@@ -39,8 +39,15 @@ type config struct {
 	MLLPFrameTimeout time.Duration `envconfig:"SPINETRACE_MLLP_FRAME_TIMEOUT" default:"30s" min:"100ms" max:"1h" desc:"longest gap between two bytes of a message; a whole message may take ten times that"`
 	MLLPWriteTimeout time.Duration `envconfig:"SPINETRACE_MLLP_WRITE_TIMEOUT" default:"10s" min:"100ms" max:"1h" desc:"longest time to write an answer"`
 
-	AckMode          string        `envconfig:"SPINETRACE_ACK_MODE" default:"original" oneof:"original,enhanced" desc:"acknowledgement mode; this release has original only"`
+	AckMode          string        `envconfig:"SPINETRACE_ACK_MODE" default:"original" oneof:"original,enhanced" desc:"original answers every message AA, AE or AR; enhanced commits a message whose MSH-15 or MSH-16 is filled, CA, CE or CR, as MSH-15 asks, and traces it afterwards"`
 	AckProfile       string        `envconfig:"SPINETRACE_ACK_PROFILE" default:"hl7" oneof:"hl7,park,ar_validation" desc:"how the senders read AE and AR: hl7 as the standard says, park AR only for what may succeed later, ar_validation AR for every permanent fault"`
+	AckIdentity      string        `envconfig:"SPINETRACE_ACK_IDENTITY" default:"mirrored" oneof:"mirrored,configured" desc:"who answers: mirrored is whom the message was sent to, MSH-5 and MSH-6; configured is always APPLICATION and ODS"`
+	AckType          string        `envconfig:"SPINETRACE_ACK_TYPE" default:"version" oneof:"version,ACK,ACK^event,ACK^event^ACK" desc:"MSH-9 of an acknowledgement: version is ACK below HL7 2.4 and ACK^event^ACK from then on"`
+	AcceptAndIgnore  List          `envconfig:"SPINETRACE_ACCEPT_AND_IGNORE" shown:"none" desc:"message types, such as ORU or SIU^S12, that are stored and answered AA instead of AR 200"`
+	CheckRecipient   bool          `envconfig:"SPINETRACE_CHECK_RECIPIENT" default:"false" desc:"refuse a message whose MSH-5 is neither empty, ROUTE nor APPLICATION"`
+	TrustMSH2        bool          `envconfig:"SPINETRACE_TRUST_MSH2" default:"false" desc:"take an MSH-2 of ^&~\\ literally; otherwise it is read as ^~\\&, which its senders mean"`
+	LenientSegments  bool          `envconfig:"SPINETRACE_LENIENT_SEGMENTS" default:"false" desc:"ignore a line that is no segment instead of refusing the message"`
+	StrictCharset    bool          `envconfig:"SPINETRACE_STRICT_CHARSET" default:"false" desc:"refuse a character set in MSH-18 that is not known, instead of reading the message as if none were named"`
 	ProcessingIDs    List          `envconfig:"SPINETRACE_PROCESSING_IDS" default:"P" desc:"values of MSH-11 that are ours; others are refused with AR 202"`
 	ADTAnswer        string        `envconfig:"SPINETRACE_ADT_ANSWER" default:"traced" oneof:"traced,plain" desc:"what answers an ADT: traced carries the result; this release has no plain"`
 	ReplyBudget      time.Duration `envconfig:"SPINETRACE_REPLY_BUDGET" default:"4s" min:"100ms" max:"10m" desc:"longest time to an answer, back end included"`
@@ -101,6 +108,7 @@ var (
 	odsCode     = regexp.MustCompile(`^[A-Z0-9]{1,12}$`)
 	systemName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$`)
 	oid         = regexp.MustCompile(`^[0-2](\.(0|[1-9][0-9]*))+$`)
+	messageType = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}(\^[A-Z][A-Z0-9]{2})?$`)
 	eventCode   = regexp.MustCompile(`^A[0-9]{2}$`)
 	dnsName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$`)
 	headerValue = regexp.MustCompile(`^[!-~]([ -~]{0,198}[!-~])?$`)
@@ -173,15 +181,17 @@ func loopback(addr string) bool {
 }
 
 func (c *config) checkMessages(f *faults) {
-	if c.AckMode == "enhanced" {
-		f.add("ACK_MODE", "this release has no enhanced mode; write original")
-	}
 	if c.ADTAnswer == "plain" {
 		f.add("ADT_ANSWER", "this release has no plain answers; write traced")
 	}
 	for _, id := range c.ProcessingIDs {
 		if !slices.Contains([]string{"P", "T", "D"}, id) {
 			f.add("PROCESSING_IDS", "has something else than P, T and D; write those of the three that are ours")
+		}
+	}
+	for _, kind := range c.AcceptAndIgnore {
+		if !messageType.MatchString(kind) {
+			f.add("ACCEPT_AND_IGNORE", "has something that is no message type; write types such as ORU or SIU^S12, with commas between")
 		}
 	}
 	for _, event := range c.TraceEvents {

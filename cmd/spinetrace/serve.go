@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spinetrace/exchange"
+	"spinetrace/hl7v2"
 	"spinetrace/mllp"
 	"spinetrace/pds"
 	"spinetrace/store"
@@ -135,9 +136,16 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 	if err != nil {
 		return nil, err
 	}
+	ackType, err := exchange.ParseAckType(cfg.AckType)
+	if err != nil {
+		return nil, err
+	}
 	return &exchange.Handler{
 		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
+		Enhanced: cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
+		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
+		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
 		LocalID: localID, NHSNumbers: numbers,
 		Details:        cfg.ADTDetails,
 		AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB,
