@@ -156,7 +156,7 @@ func boundary(b []byte) string {
 // number. Header.Type is not used.
 func (b Batch) Reply(h Header, answers [][]byte) []byte {
 	w := newBuilder(b.Header, h.ASCII)
-	w.batchHeader(h)
+	w.batchHeader(&h)
 	w.end()
 	out := w.buf
 	for _, answer := range answers {
@@ -171,20 +171,12 @@ func (b Batch) Reply(h Header, answers [][]byte) []byte {
 	return w.buf
 }
 
-// batchHeader writes BHS like the MSH of an answer. Its fields 3 to 7 have the
-// places of MSH; 11 is the control id and 12 the one that is answered.
-func (b *Builder) batchHeader(h Header) {
-	name := "BHS"
-	if b.to != nil && b.to.find(nameBHS) < 0 {
-		name = "FHS"
-	}
-	path := func(n uint16) Path { return Path{segment: packName(name), field: n} }
+// batchHeader writes BHS like the MSH of an answer, as far as that goes; 11 is
+// the control id and 12 the one that is answered.
+func (b *Builder) batchHeader(h *Header) {
 	b.headerMarks("BHS")
-	b.ours(3, path(5), h.Application, h.Own)
-	b.ours(4, path(6), h.Facility, h.Own)
-	b.theirs(5, path(3), h.ReceivingApplication)
-	b.theirs(6, path(4), h.ReceivingFacility)
+	b.parties(h)
 	b.time(7, h)
 	b.Text(11, h.ControlID)
-	b.Raw(12, b.echo(path(11)))
+	b.Raw(12, b.echo(11))
 }

@@ -14,6 +14,12 @@ var a28 = []byte("MSH|^~\\&|PAS|RXX|SPINETRACE|RXX|20250601101459||ADT^A28^ADT_A
 	"PV1||N\r" +
 	"ZPD|1|LEGACY|20250601|Y\r")
 
+var (
+	pathControlID          = MustPath("MSH-10")
+	pathSendingApplication = MustPath("MSH-3")
+)
+
+// traceReads are the values that a trace needs.
 var traceReads = []Path{
 	MustPath("MSH-3"), MustPath("MSH-4"), MustPath("MSH-9.1"), MustPath("MSH-9.2"), MustPath("MSH-10"),
 	MustPath("EVN-2"), MustPath("PID-3[2].1"), MustPath("PID-3[2].4"), MustPath("PID-5.1"), MustPath("PID-5.2"),

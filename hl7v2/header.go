@@ -1,19 +1,11 @@
 package hl7v2
 
 var (
-	pathSendingApplication   = MustPath("MSH-3")
-	pathSendingFacility      = MustPath("MSH-4")
-	pathReceivingApplication = MustPath("MSH-5")
-	pathReceivingFacility    = MustPath("MSH-6")
-	pathMessageCode          = MustPath("MSH-9.1")
-	pathMessageEvent         = MustPath("MSH-9.2")
-	pathMessageStructure     = MustPath("MSH-9.3")
-	pathControlID            = MustPath("MSH-10")
-	pathProcessingID         = MustPath("MSH-11")
-	pathVersion              = MustPath("MSH-12.1")
-	pathCountry              = MustPath("MSH-17")
-	pathCharset              = MustPath("MSH-18[1]") // the first repetition is the set of the text
-	pathEventCode            = MustPath("EVN-1")
+	pathMessageCode      = MustPath("MSH-9.1")
+	pathMessageEvent     = MustPath("MSH-9.2")
+	pathMessageStructure = MustPath("MSH-9.3")
+	pathVersion          = MustPath("MSH-12.1")
+	pathEventCode        = MustPath("EVN-1")
 )
 
 // Type returns the parts of MSH-9. Where the event is missing, as in v2.1, it

@@ -45,7 +45,7 @@ func AckType(m *Message) string {
 // message gives the answer to a frame that has no readable MSH.
 func Reply(to *Message, h Header) *Builder {
 	b := newBuilder(to, h.ASCII)
-	b.header(h)
+	b.header(&h)
 	return b
 }
 
@@ -89,37 +89,45 @@ func (b *Builder) headerMarks(name string) {
 }
 
 // time writes the header's time.
-func (b *Builder) time(field int, h Header) {
+func (b *Builder) time(field int, h *Header) {
 	if !h.Time.IsZero() && b.advance(field) {
 		b.buf = appendTime(b.buf, h.Time, nil)
 	}
 }
 
 // header writes MSH as section 3.3 of the reference says.
-func (b *Builder) header(h Header) {
+func (b *Builder) header(h *Header) {
 	b.headerMarks("MSH")
-	b.ours(3, pathReceivingApplication, h.Application, h.Own)
-	b.ours(4, pathReceivingFacility, h.Facility, h.Own)
-	b.theirs(5, pathSendingApplication, h.ReceivingApplication)
-	b.theirs(6, pathSendingFacility, h.ReceivingFacility)
+	b.parties(h)
 	b.time(7, h)
 	b.messageType(h.Type)
 	b.Text(10, h.ControlID)
-	if processing := b.echo(pathProcessingID); processing != "" {
+	if processing := b.echo(11); processing != "" {
 		b.Raw(11, processing)
 	} else {
 		b.Raw(11, "P")
 	}
 	b.Raw(12, b.version)
-	b.Raw(17, b.echo(pathCountry))
+	b.Raw(17, b.echo(17))
 	if b.to != nil && b.to.named && !h.ASCII {
-		b.Raw(18, b.echo(pathCharset))
+		set, _ := nth(b.echo(18), b.codec.delims.Repetition, 1) // the first is that of the text
+		b.Raw(18, set)
 	}
 }
 
-// ours writes our name: as the request gave it, unless it did not know.
-func (b *Builder) ours(field int, p Path, name string, own bool) {
-	if raw := b.echo(p); !own && raw != "" && raw != "ROUTE" {
+// parties writes fields 3 to 6, sender and receiver, which the headers of
+// messages and of batches share.
+func (b *Builder) parties(h *Header) {
+	b.ours(3, 5, h.Application, h.Own)
+	b.ours(4, 6, h.Facility, h.Own)
+	b.theirs(5, 3, h.ReceivingApplication)
+	b.theirs(6, 4, h.ReceivingFacility)
+}
+
+// ours writes our name: as the request gave it in a field of its header, unless
+// it did not know.
+func (b *Builder) ours(field, theirs int, name string, own bool) {
+	if raw := b.echo(theirs); !own && raw != "" && raw != "ROUTE" {
 		b.Raw(field, raw)
 		return
 	}
@@ -127,12 +135,12 @@ func (b *Builder) ours(field int, p Path, name string, own bool) {
 }
 
 // theirs writes the receiver's name: the request's sender, unless given.
-func (b *Builder) theirs(field int, p Path, name string) {
+func (b *Builder) theirs(field, theirs int, name string) {
 	if name != "" {
 		b.Text(field, name)
 		return
 	}
-	b.Raw(field, b.echo(p))
+	b.Raw(field, b.echo(theirs))
 }
 
 // messageType writes MSH-9 from its parts joined by '^'.
@@ -155,17 +163,17 @@ func (b *Builder) ackType() {
 	b.Text(9, "ACK")
 }
 
-// echo returns the request's raw field in the answer's delimiters, "" when it
-// is empty or null.
-func (b *Builder) echo(p Path) string {
-	if b.to == nil {
+// echo returns a raw field of the request's header, which is its first segment,
+// in the answer's delimiters, "" when it is empty or null.
+func (b *Builder) echo(field int) string {
+	if b.to == nil || len(b.to.segs) == 0 {
 		return ""
 	}
-	raw := b.to.Raw(p)
-	if raw == "" || b.to.presence(raw) != Valued {
+	start, end, ok := b.to.field(0, field)
+	if !ok || start == end || b.to.presence(b.to.text[start:end]) != Valued {
 		return ""
 	}
-	return b.Echo(raw)
+	return b.Echo(b.to.text[start:end])
 }
 
 // Echo returns a raw value of the request, such as a repetition or a whole field, in the
