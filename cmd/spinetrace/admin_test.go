@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -50,6 +52,30 @@ func TestReadySaysWhyNot(t *testing.T) {
 	}
 }
 
+// TestAdminLogsAsTheServiceDoes: net/http would write plain lines between those of the log.
+func TestAdminLogsAsTheServiceDoes(t *testing.T) {
+	log := new(logBuffer)
+	s := newHTTPServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }), newLogger(log, slog.LevelInfo))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- serveHTTP(s, ln) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if resp, err := client.Get("http://" + ln.Addr().String()); err == nil {
+		_ = resp.Body.Close() // there is none
+		t.Error("a page was served")
+	}
+	closeHTTP(s)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := log.String(); !strings.HasPrefix(got, `{"time":`) || !strings.Contains(got, `"level":"WARN","msg":"http: panic serving`) {
+		t.Errorf("logged %s", got)
+	}
+}
+
 func TestNoticeOfPartitionsThatEnd(t *testing.T) {
 	for days, want := range map[int]bool{30: true, 60: true, 90: false} {
 		s := &service{store: endingStore{until: time.Now().AddDate(0, 0, days)}}
@@ -82,6 +108,7 @@ func TestMetrics(t *testing.T) {
 	}
 	m.quirk(mllp.EventNoCR)
 	m.done(exchange.Summary{Type: "ADT^A28", Outcome: store.Verified, Ack: "AA", Took: 3 * time.Millisecond})
+	m.done(exchange.Summary{Type: "ADT^A28", Ack: "AA", Duplicate: true})
 	m.asked(pds.Verify, time.Millisecond, pds.Result{Outcome: pds.Superseded}, nil)
 	m.asked(pds.Number, time.Millisecond, pds.Result{}, &pds.Error{Class: pds.Busy})
 	m.asked(pds.Number, time.Millisecond, pds.Result{}, &pds.Error{Class: pds.Unrecorded})
@@ -95,7 +122,8 @@ func TestMetrics(t *testing.T) {
 		`spinetrace_connections_total{state="refused"} 1`,
 		`spinetrace_mllp_quirks_total{quirk="no cr"} 1`,
 		`spinetrace_messages_total{ack="AA",outcome="verified",resent="false",type="ADT^A28"} 1`,
-		`spinetrace_reply_seconds_count{type="ADT^A28"} 1`,
+		`spinetrace_messages_total{ack="AA",outcome="resent",resent="true",type="ADT^A28"} 1`,
+		`spinetrace_reply_seconds_count{type="ADT^A28"} 2`,
 		`spinetrace_backend_seconds_count{operation="verifyNHSNumber",result="superseded"} 1`,
 		`spinetrace_backend_seconds_count{operation="getNHSNumber",result="busy"} 1`,
 		`spinetrace_backend_breaker_open 1`,

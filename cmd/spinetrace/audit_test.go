@@ -482,7 +482,7 @@ func auditBesideServe(t *testing.T, dsn string) {
 	}
 	for _, step := range []struct{ args, says string }{
 		{"audit show C1 --bodies", "REPLIED"},
-		{"trace --nhs-number 9990000018 --dob 19620417", "Answered: matched"},
+		{"trace --nhs-number 9990000018 --dob 19620417", "Answered: verified"},
 		{"audit show --seq main.cli:1", "control_id C1"},
 		{"audit show --seq main.cli:2", "FINISHED"},
 		{"audit head", "main.cli:"},

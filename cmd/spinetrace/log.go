@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"time"
 
 	"spinetrace/mllp"
+	"spinetrace/store"
 )
 
 // newLogger logs to w: text if a person is looking, JSON otherwise. Durations are written
@@ -37,11 +39,22 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
 }
 
-// logConnection logs what went wrong on a connection. A peer that left is not our trouble.
-func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
+// logConnection logs what went wrong on a connection, as often as limit allows. A peer that
+// left is not our trouble, and a commit that failed has the line of its exchange.
+func logConnection(log *slog.Logger, limit *flood, peer netip.AddrPort, err error) {
 	level := slog.LevelWarn
-	if errors.Is(err, mllp.ErrAnswerLost) {
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		level = slog.LevelDebug
+	case errors.Is(err, mllp.ErrAnswerLost):
 		level = slog.LevelInfo
+	}
+	if !log.Enabled(context.Background(), level) {
+		return
+	}
+	leftOut, ok := limit.allow(peer.Addr(), time.Now())
+	if !ok {
+		return
 	}
 	attrs := []slog.Attr{slog.Any("peer", peer), slog.Any("err", err)}
 	if h := (*mllp.HandshakeError)(nil); errors.As(err, &h) {
@@ -49,6 +62,9 @@ func logConnection(log *slog.Logger, peer netip.AddrPort, err error) {
 		if h.Version != 0 {
 			attrs = append(attrs, slog.String("tls", tls.VersionName(h.Version)))
 		}
+	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
 	log.LogAttrs(context.Background(), level, "connection", attrs...)
 }

@@ -150,7 +150,11 @@ func (m *metrics) quirk(e mllp.Event) { m.quirks.WithLabelValues(e.String()).Inc
 
 // done is an exchange.Handler's Done.
 func (m *metrics) done(s exchange.Summary) {
-	m.messages.WithLabelValues(s.Type, s.Outcome.String(), s.Ack, strconv.FormatBool(s.Duplicate)).Inc()
+	outcome := s.Outcome.String()
+	if s.Duplicate {
+		outcome = "resent" // it was decided, and counted, when the message first came
+	}
+	m.messages.WithLabelValues(s.Type, outcome, s.Ack, strconv.FormatBool(s.Duplicate)).Inc()
 	m.replyTime.WithLabelValues(s.Type).Observe(s.Took.Seconds())
 }
 

@@ -70,8 +70,9 @@ type service struct {
 	admin   *http.Server
 
 	mllpPort, adminPort net.Listener
-	starting            chan struct{} // closed once the store has started, or given up
-	started             bool          // the start is in the journal; written before starting is closed
+	starting            chan struct{}         // closed once the store has started, or given up
+	refusal             atomic.Pointer[error] // why the start could not be recorded so far
+	started             bool                  // the start is in the journal; written before starting is closed
 	stopping            atomic.Bool
 }
 
@@ -96,7 +97,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	if s.client, err = backends[cfg.Backend].open(&s.cfg, &s.certs); err != nil {
 		return nil, err
 	}
-	if s.handler, err = newHandler(&cfg, limited(s.client, &cfg, m), m, log); err != nil {
+	if s.handler, err = newHandler(&cfg, limited(s.client, &cfg, m, log), m, log); err != nil {
 		return nil, err
 	}
 	if s.store, err = openStore(&cfg, cfg.Chain, log); err != nil {
@@ -106,7 +107,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
 	m.watchCertificates(&s.certs)
-	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry))
+	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry), log)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
@@ -115,9 +116,16 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 
 // limited puts limits and measurement round a back end. Every attempt needs a place and the
 // breaker's leave of its own, and is measured by itself.
-func limited(client pds.Tracer, cfg *config, m *metrics) pds.Tracer {
-	t := pds.Observe(client, m.asked)
-	t = pds.Breaker(t, pds.Trip{StateChanged: m.breaker})
+func limited(client pds.Tracer, cfg *config, m *metrics, log *slog.Logger) pds.Tracer {
+	out := &outage{log: log}
+	t := pds.Observe(client, func(w pds.Want, took time.Duration, res pds.Result, err error) {
+		m.asked(w, took, res, err)
+		out.asked(err)
+	})
+	t = pds.Breaker(t, pds.Trip{StateChanged: func(open bool) {
+		m.breaker(open)
+		out.breaker(open)
+	}})
 	t = pds.Limit(t, cfg.BackendConcurrency, cfg.ReplyBudget)
 	return pds.Retry(t, pds.Backoff{Attempts: cfg.BackendAttempts})
 }
@@ -157,6 +165,7 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 }
 
 func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log *slog.Logger) *mllp.Server {
+	limit := new(flood)
 	return &mllp.Server{
 		Handler: h, TLSConfig: tlsConfig, Allow: cfg.MLLPAllow,
 		MaxFrame: int(cfg.MLLPMaxFrame), MaxConns: cfg.MLLPMaxConns, MaxConnsPerAddr: cfg.MLLPMaxPerAddr,
@@ -168,7 +177,7 @@ func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log
 		},
 		ErrorLog: func(peer netip.AddrPort, err error) {
 			m.connectionError(err)
-			logConnection(log, peer, err)
+			logConnection(log, limit, peer, err)
 		},
 		Count: m.quirk,
 	}
@@ -196,6 +205,7 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { return serveHTTP(s.admin, s.adminPort) })
 	g.Go(func() error { return s.start(ctx) })
 	g.Go(func() error { s.remind(ctx); return nil })
+	g.Go(func() error { s.sayWhy(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.stop()
@@ -218,10 +228,34 @@ func (s *service) ready() error {
 	if err := s.store.Ready(); err != nil {
 		return fmt.Errorf("the store takes no commits: %w", err)
 	}
-	if !s.hasStarted() {
-		return errNotRecorded
+	if s.hasStarted() {
+		return nil
 	}
-	return nil
+	if why := s.refusal.Load(); why != nil {
+		return fmt.Errorf("%w: %w", errNotRecorded, *why)
+	}
+	return errNotRecorded
+}
+
+// sayWhy logs why messages are not dealt with yet, once for each reason, until the start is
+// recorded. Later the store speaks for itself.
+func (s *service) sayWhy(ctx context.Context) {
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	said := ""
+	for {
+		select {
+		case <-again.C:
+		case <-s.starting:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if err := s.ready(); err != nil && err.Error() != said {
+			said = err.Error()
+			s.log.Warn("not ready", "reason", said)
+		}
+	}
 }
 
 // hasStarted tells whether the journal knows of this run.
@@ -326,6 +360,7 @@ func (s *service) recordStart(ctx context.Context) error {
 		if !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
+		s.refusal.Store(&err)
 		select {
 		case <-again.C:
 		case <-ctx.Done():

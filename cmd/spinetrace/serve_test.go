@@ -228,6 +228,41 @@ func TestServeWithoutDatabaseListensAndSaysNothing(t *testing.T) {
 	}
 }
 
+// TestServeLogsWhyItWaits: the port is open and nothing comes in, so nobody would ask /-/ready.
+func TestServeLogsWhyItWaits(t *testing.T) {
+	path := "sqlite:" + filepath.Join(t.TempDir(), "journal.db")
+	first := startService(t, map[string]string{"STORE": path})
+	first.waitReady(t)
+	second := startService(t, map[string]string{"STORE": path})
+	waitUntil(t, "a line in the log", func() bool { return strings.Contains(second.log.String(), `"msg":"not ready"`) })
+	if got := second.log.String(); !strings.Contains(got, `"level":"WARN","msg":"not ready","reason":"the store takes no commits: `) ||
+		!strings.Contains(got, "waiting for the chain main: process ") {
+		t.Errorf("logged\n%s", got)
+	}
+	if err := first.stop(); err != nil {
+		t.Error(err)
+	}
+	second.waitReady(t)
+	if n := strings.Count(second.log.String(), `"msg":"not ready"`); n != 1 {
+		t.Errorf("it was said %d times, want once:\n%s", n, second.log)
+	}
+}
+
+// TestReadySaysWhyTheStartIsNotRecorded: the database may be there and refuse the first row.
+func TestReadySaysWhyTheStartIsNotRecorded(t *testing.T) {
+	s := &service{starting: make(chan struct{}), store: willingStore{}}
+	why := errors.New("grant it the role")
+	s.refusal.Store(&why)
+	if err := s.ready(); !errors.Is(err, errNotRecorded) || !errors.Is(err, why) {
+		t.Errorf("ready() = %v, want %v and %v", err, errNotRecorded, why)
+	}
+}
+
+// willingStore is a store that would try a commit.
+type willingStore struct{ store.Store }
+
+func (willingStore) Ready() error { return nil }
+
 // closedPort returns an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()

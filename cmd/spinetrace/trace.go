@@ -122,7 +122,7 @@ func (t *tracing) ask(ctx context.Context, c console, cfg *config, req pds.Reque
 		defer idle.CloseIdleConnections()
 	}
 	log := newLogger(c.Err, max(cfg.LogLevel, slog.LevelWarn))
-	h, err := newHandler(cfg, limited(client, cfg, m), m, log)
+	h, err := newHandler(cfg, limited(client, cfg, m, slog.New(slog.DiscardHandler)), m, log)
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,17 @@ type tracedAnswer struct {
 	took    time.Duration
 }
 
+// outcome is the word that the journal and the metrics have for the answer.
+func (a tracedAnswer) outcome() string {
+	switch {
+	case a.res.Outcome != pds.Matched:
+		return a.res.Outcome.String()
+	case a.req.Want == pds.Verify:
+		return store.Verified.String()
+	}
+	return store.Traced.String()
+}
+
 // print writes the answer for a person, NHS numbers 3-3-4.
 func (a tracedAnswer) print(w io.Writer) error {
 	var page bytes.Buffer
@@ -172,10 +183,10 @@ func (a tracedAnswer) print(w io.Writer) error {
 		{"sex", sexWord(a.req.Who.Sex)},
 		{"postcode", a.req.Who.Postcode},
 	})
-	fmt.Fprintf(&page, "\nAnswered: %s\n", a.res.Outcome)
+	fmt.Fprintf(&page, "\nAnswered: %s\n", a.outcome())
 	writeRows(&page, []factRow{
 		{"code", a.res.Code},
-		{"rule", a.res.Reason},
+		{"decided by", a.res.Reason},
 		{"NHS number", a.res.NHSNumber.Spaced()},
 	})
 	if p := a.res.Patient; p != nil {
@@ -240,7 +251,7 @@ func sexWord(s pds.Sex) string {
 func (a tracedAnswer) json() any {
 	out := map[string]any{
 		"backend": a.backend, "operation": a.req.Want.String(), "exchange": a.id.String(),
-		"outcome": a.res.Outcome.String(), "code": a.res.Code, "rule": a.res.Reason,
+		"outcome": a.outcome(), "code": a.res.Code, "rule": a.res.Reason,
 		"took_ms": float64(a.took.Microseconds()) / 1000,
 		"asked": onlyKnown(map[string]string{
 			"nhs_number": a.req.NHSNumber.Digits(), "family": a.req.Who.Family, "given": a.req.Who.Given,

@@ -28,7 +28,7 @@ func TestTraceAnswers(t *testing.T) {
 	}{
 		"verified": {
 			"--nhs-number 9990000018 --dob 19620417",
-			[]string{"Asked smsp: verifyNHSNumber", "Answered: matched", "SMSP-0000", "999 000 0018", "17-Apr-1962"},
+			[]string{"Asked smsp: verifyNHSNumber", "Answered: verified", "SMSP-0000", "999 000 0018", "17-Apr-1962"},
 		},
 		"superseded": {
 			"--nhs-number 999-060-0147 --dob 1983-09-21 --family Kettlewell",
@@ -40,7 +40,7 @@ func TestTraceAnswers(t *testing.T) {
 		},
 		"found": {
 			"--family brackenthwaite --given Osric --dob 1949-08-08 --sex m --postcode ls991af",
-			[]string{"Asked smsp: getNHSNumber", "LS99 1AF", "Answered: matched", "999 050 0002"},
+			[]string{"Asked smsp: getNHSNumber", "LS99 1AF", "Answered: traced", "999 050 0002"},
 		},
 		"nobody": {
 			"--family Nobodyhere --dob 1949-08-08 --sex 1",
@@ -81,7 +81,7 @@ func TestTraceJSON(t *testing.T) {
 		t.Fatalf("exit code %d, %s", code, out)
 	}
 	patient, _ := got[0]["patient"].(map[string]any)
-	if got[0]["nhs_number"] != "9990000018" || got[0]["outcome"] != "matched" || patient["birth_date"] != "19620417" {
+	if got[0]["nhs_number"] != "9990000018" || got[0]["outcome"] != "traced" || patient["birth_date"] != "19620417" {
 		t.Errorf("got %s", out)
 	}
 	if _, said := patient["died"]; said {

@@ -33,8 +33,7 @@ func (s *Store) takeChain(ctx context.Context) (*flock.Flock, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("sqlite: start: waiting for the chain %s: %w", s.o.Chain, ctx.Err())
 	case wait.Err() != nil:
-		return nil, fmt.Errorf("%w: %s is written by %s; stop it, or give this instance a chain of its own",
-			store.ErrChainInUse, s.o.Chain, holder(path))
+		return nil, fmt.Errorf("%w: %s is written by %s", store.ErrChainInUse, s.o.Chain, holder(path))
 	case err != nil:
 		return nil, fmt.Errorf("sqlite: start: %w", err)
 	}

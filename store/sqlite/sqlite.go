@@ -131,13 +131,17 @@ func (s *Store) begin(ctx context.Context) (context.Context, error) {
 
 // connect opens the file. Faults that pass are waited out.
 func (s *Store) connect(ctx context.Context) (*writer, *readers, error) {
+	said := ""
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		w, r, err := openAll(ctx, s.path, s.o, true)
 		if err == nil || !passes(err) {
 			return w, r, err
 		}
 		s.unusable(err)
-		s.o.Log.Warn("store unavailable", "err", err)
+		if err.Error() != said {
+			said = err.Error()
+			s.o.Log.Warn("store unavailable", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
