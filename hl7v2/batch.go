@@ -121,12 +121,36 @@ func (s *splitter) count(trailer []byte, found int) {
 // lineStarts yields the offsets at which a line of b can begin.
 func lineStarts(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
+		end := lineMark(b)
 		for at := 0; at < len(b) && yield(at); {
-			i := bytes.IndexAny(b[at:], "\r\n")
+			i := bytes.IndexByte(b[at:], end)
 			if i < 0 {
 				return
 			}
 			at += i + 1
+			for end == '\r' && at < len(b) && b[at] == '\n' {
+				at++
+			}
+		}
+	}
+}
+
+// lineMark returns what ends the lines of b, by the rule for the segments of a
+// message: CR if any is followed by something like a segment, in whatever
+// delimiters, else LF.
+func lineMark(b []byte) byte {
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\r')
+		if i < 0 {
+			return '\n'
+		}
+		at += i + 1
+		for at < len(b) && b[at] == '\n' {
+			at++
+		}
+		line := b[at:]
+		if boundary(line) != "" || len(line) > 3 && nameStart(string(line[:3])) && legalDelimiter(line[3]) {
+			return '\r'
 		}
 	}
 }

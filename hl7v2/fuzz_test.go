@@ -21,10 +21,16 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("MSH|^|A\r\n\r\nPID|a\nb\r"))
 	f.Add([]byte("MSH|^~\\&|||||||ADT^A28|1|P|2.5||||||BIG-5\rPID|\xB3\x5C|\\XA5\\\r"))
 	f.Add([]byte("BHS|^~\\&|A\rMSH|^~\\&|A\rBTS|1\r"))
+	f.Add([]byte("MSH|^~\\&|A\nMSH|^~\\&|A\r\nMSH|^~\\&|A"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		checkPrinted(t, b)
-		for _, part := range Split(b).Messages {
+		var parts []byte
+		for _, part := range batchParts(b) {
+			parts = append(parts, part...)
 			checkAnswer(t, Head(part))
+		}
+		if !bytes.Equal(parts, b) {
+			t.Fatalf("%q was cut into %q", b, parts)
 		}
 		checkAnswer(t, Head(b))
 		m, err := Parse(b)
