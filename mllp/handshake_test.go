@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,24 @@ func TestHandshakeReasons(t *testing.T) {
 				t.Error("a message got through")
 			}
 		})
+	}
+}
+
+// A client that is refused learns why even though it has sent its message by then: with bytes unread, a close would
+// reset the connection and take the alert with it.
+func TestRefusedClientIsToldWhy(t *testing.T) {
+	ca := newAuthority(t)
+	b := &book{}
+	srv := b.server()
+	srv.TLSConfig = &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, "adapter.test", time.Now().Add(time.Hour))},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    ca.pool,
+	}
+	c := &mllp.Client{Addr: startServer(t, srv), TLSConfig: &tls.Config{RootCAs: ca.pool}}
+	_, err := c.Send(t.Context(), make([]byte, 100<<10))
+	if alert := tls.AlertError(0); err == nil || !errors.As(err, &alert) && !strings.Contains(err.Error(), "remote error: tls:") {
+		t.Errorf("Send() error = %v, want the server's alert", err)
 	}
 }
 

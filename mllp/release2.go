@@ -65,7 +65,7 @@ func (c *conn) notCommitted(why error) {
 
 // commitLate reports whether err only says that a commit block did not come in time.
 func (c *conn) commitLate(err error) bool {
-	if !c.owed || c.in.sc.state != stIdle || !errors.Is(err, os.ErrDeadlineExceeded) || c.isDraining() {
+	if !c.owed || c.in.sc.state != stIdle || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	c.notCommitted(ErrNoCommit)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,5 +231,37 @@ func TestCertificateThatEndsSoonIsAnnounced(t *testing.T) {
 	}
 	if facts, err := events[i].Facts(); err != nil || !strings.HasPrefix(facts.Reason, sentence) {
 		t.Errorf("warned of %q, %v", facts.Reason, err)
+	}
+}
+
+// A copy of the same age and size is another file all the same.
+func TestFileOfSameAgeIsReadAgain(t *testing.T) {
+	name := file(t, "cert.pem", "one")
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	var certs certificates
+	l, err := certs.keep("x", "X", []string{name}, func() (*tls.Config, error) { reads++; return &tls.Config{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.get()
+	if reads != 1 {
+		t.Errorf("read %d times without a change, want once", reads)
+	}
+	putInPlace(t, name, []byte("two"))
+	if err := os.Chtimes(name, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	l.get()
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	l.get()
+	l.get()
+	if reads != 3 {
+		t.Errorf("read %d times, want once more for the new file and once for none", reads)
 	}
 }
