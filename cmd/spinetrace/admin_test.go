@@ -7,9 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"spinetrace/exchange"
 	"spinetrace/mllp"
@@ -49,6 +53,29 @@ func TestReadySaysWhyNot(t *testing.T) {
 	}
 	if status, _ := get(t, h, "/"); status != http.StatusNotFound {
 		t.Errorf("another path: got %d", status)
+	}
+}
+
+// TestMetricsInReadme: what is not in the README is not watched.
+func TestMetricsInReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMetrics(thisBuild())
+	m.watch(closedStore{}, func() error { return nil })
+	m.watchCertificates(new(certificates))
+	found := make(chan *prometheus.Desc, 1000)
+	m.registry.Describe(found)
+	close(found)
+	name := regexp.MustCompile(`fqName: "(spinetrace_[a-z_]+)"`)
+	if len(found) < 10 {
+		t.Errorf("only %d metrics were looked at", len(found))
+	}
+	for d := range found {
+		if match := name.FindStringSubmatch(d.String()); match != nil && !strings.Contains(string(readme), "`"+match[1]+"`") {
+			t.Errorf("%s is not in the README", match[1])
+		}
 	}
 }
 
