@@ -46,6 +46,13 @@ func TestRelease2CommitsBeforeItAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	code, out, errs := runCommand("send", "--release", "2", "--addr", r.mllpPort.Addr().String(), file(t, "a.hl7", sampleA28("C3")))
+	if code != exitOK || !strings.Contains(out, "MSA|AA|C3|") {
+		t.Errorf("send --release 2: exit code %d, %s%s", code, out, errs)
+	}
+	if code, _, errs = runCommand("send", "--release", "3", "a.hl7"); code != exitUsage || !strings.Contains(errs, "--release must be 1 or 2") {
+		t.Errorf("send --release 3: exit code %d, %s", code, errs)
+	}
 	if log := r.log.String(); strings.Contains(log, `"level":"WARN"`) {
 		t.Errorf("the log complains:\n%s", log)
 	}

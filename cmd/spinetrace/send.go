@@ -26,6 +26,7 @@ type sending struct {
 	connections int
 	rate        float64
 	timeout     time.Duration
+	release     int // of MLLP
 	newIDs      bool
 	fields      bool // answers with the names of their fields
 	json        bool
@@ -75,6 +76,7 @@ func send(ctx context.Context, c console, args []string) error {
 	fs.IntVar(&s.connections, "connections", 1, "`number` of connections to share the messages")
 	fs.Float64Var(&s.rate, "rate", 0, "messages a second, over all connections; 0 means as fast as they are answered")
 	fs.DurationVar(&s.timeout, "timeout", 30*time.Second, "longest wait for an answer")
+	fs.IntVar(&s.release, "release", 1, "`release` of MLLP that the receiver speaks, 1 or 2")
 	fs.BoolVar(&s.newIDs, "new-ids", false, "give every message a control id (MSH-10) of its own")
 	fs.BoolVar(&s.fields, "fields", false, "print answers with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every answer")
@@ -86,6 +88,8 @@ func send(ctx context.Context, c console, args []string) error {
 		return usageError("no file was given")
 	case s.count < 1 || s.connections < 1 || s.rate < 0 || s.timeout <= 0:
 		return usageError("--count, --connections and --timeout must be positive, --rate not negative")
+	case s.release != 1 && s.release != 2:
+		return usageError("--release must be 1 or 2")
 	case s.fields && s.json:
 		return errFieldsJSON
 	}
@@ -123,6 +127,7 @@ func (s *sending) run(ctx context.Context, w io.Writer, letters []letter) error 
 func (s *sending) work(ctx context.Context, queue <-chan letter, tlsConfig *tls.Config, t *tally) error {
 	client := &mllp.Client{
 		Addr: s.addr, TLSConfig: tlsConfig, AnswerTimeout: s.timeout, MaxFrame: maxAnswer, Match: sameControlID,
+		Release: s.release,
 	}
 	defer func() { _ = client.Close() }() // every answer is in
 	for l := range queue {
