@@ -145,7 +145,7 @@ func TestStrictCharsetRefusesOnlyTheUnknown(t *testing.T) {
 	for _, name := range []string{"KLINGON", "CNS 11643-1992", "8859/10"} {
 		var where *ParseError
 		_, err := Parser{StrictCharset: true}.Parse([]byte(msh + "||||||" + name + "\r"))
-		if !errors.As(err, &where) || where.Segment != "MSH" || where.Field != 18 || where.Err != ErrUnknownCharset {
+		if !errors.As(err, &where) || where.Segment != "MSH" || where.Field != 18 || !errors.Is(err, ErrUnknownCharset) {
 			t.Errorf("%q: %v, want ErrUnknownCharset at MSH-18", name, err)
 		}
 	}

@@ -222,6 +222,29 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestParsingAllocatesLittle holds the allocations that the benchmarks count.
+func TestParsingAllocatesLittle(t *testing.T) {
+	for name, work := range map[string]func(m *Message){
+		"read": func(m *Message) {
+			for _, p := range traceReads {
+				m.Get(p)
+			}
+		},
+		"answer": func(m *Message) { Reply(m, header).MSA(AA, m.Raw(pathControlID), "").Bytes() },
+	} {
+		n := testing.AllocsPerRun(100, func() {
+			m, err := Parse(a28)
+			if err != nil {
+				t.Fatal(err)
+			}
+			work(m)
+		})
+		if n > 4 {
+			t.Errorf("parse and %s allocates %v times, want at most 4", name, n)
+		}
+	}
+}
+
 func TestParsePath(t *testing.T) {
 	for _, s := range []string{"PID-3", "PID-3.1", "PID-3[2].4.2", "PID-3[1]", "MSH-9.2", "ZX9-9999[9999].9999.9999"} {
 		p, err := ParsePath(s)
