@@ -64,8 +64,8 @@ func smspTLS(cfg *config) (*tls.Config, error) {
 		return nil, fmt.Errorf("%sSMSP_CERT, _KEY, _CA: %w; give the paths of PEM files", prefix, err)
 	}
 	for _, pair := range c.Certificates {
-		if time.Now().After(pair.Leaf.NotAfter) {
-			return nil, fmt.Errorf("%sSMSP_CERT: expired on %s; get a new certificate", prefix, pair.Leaf.NotAfter.Format(time.DateOnly))
+		if err := inDate(pair.Leaf, time.Now()); err != nil {
+			return nil, fmt.Errorf("%sSMSP_CERT: %w", prefix, err)
 		}
 	}
 	return c, nil

@@ -292,7 +292,7 @@ func TestServeSaysWhichPortIsTaken(t *testing.T) {
 }
 
 func TestServeSaysWhichFileCannotBeUsed(t *testing.T) {
-	good, old := newPKI(t), pkiUntil(t, time.Now().Add(-time.Hour))
+	good, old, early := newPKI(t), pkiUntil(t, time.Now().Add(-time.Hour)), pkiUntil(t, time.Now().Add(72*time.Hour))
 	notPEM := file(t, "x.pem", "hello")
 	for name, tt := range map[string]struct {
 		values map[string]string
@@ -304,6 +304,7 @@ func TestServeSaysWhichFileCannotBeUsed(t *testing.T) {
 		"expired":        {map[string]string{"MLLP_TLS": "server", "MLLP_CERT": old.cert, "MLLP_KEY": old.key}, "SPINETRACE_MLLP_CERT: expired on "},
 		"client CA":      {map[string]string{"MLLP_TLS": "mutual", "MLLP_CERT": good.cert, "MLLP_KEY": good.key, "MLLP_CLIENT_CA": notPEM}, "SPINETRACE_MLLP_CLIENT_CA: holds no PEM certificate"},
 		"client expired": {map[string]string{"SMSP_CERT": old.cert, "SMSP_KEY": old.key}, "SPINETRACE_SMSP_CERT: expired on "},
+		"client early":   {map[string]string{"SMSP_CERT": early.cert, "SMSP_KEY": early.key}, "SPINETRACE_SMSP_CERT: is not valid before "},
 		"provider's CA":  {map[string]string{"SMSP_CA": notPEM}, "holds no certificate in PEM form"},
 	} {
 		t.Run(name, func(t *testing.T) {

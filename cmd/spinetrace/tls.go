@@ -97,14 +97,18 @@ func readPair(cert, key string) (tls.Certificate, error) {
 	if err != nil {
 		return pair, fmt.Errorf("cannot be used: %w; give the PEM files of a certificate and its key", err)
 	}
-	now := time.Now()
-	switch leaf := pair.Leaf; {
+	return pair, inDate(pair.Leaf, time.Now())
+}
+
+// inDate says why a certificate cannot be shown at a time.
+func inDate(leaf *x509.Certificate, now time.Time) error {
+	switch {
 	case now.After(leaf.NotAfter):
-		return pair, fmt.Errorf("expired on %s; get a new certificate", leaf.NotAfter.Format(time.DateOnly))
+		return fmt.Errorf("expired on %s; get a new certificate", leaf.NotAfter.Format(time.DateOnly))
 	case now.Before(leaf.NotBefore):
-		return pair, fmt.Errorf("is not valid before %s; check the clock", leaf.NotBefore.Format(time.DateTime))
+		return fmt.Errorf("is not valid before %s; check the clock", leaf.NotBefore.Format(time.DateTime))
 	}
-	return pair, nil
+	return nil
 }
 
 func readPool(file string) (*x509.CertPool, error) {
