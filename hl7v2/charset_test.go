@@ -86,6 +86,28 @@ func TestDelimitersInsideCharacters(t *testing.T) {
 	}
 }
 
+// TestCharsetIsFoundBehindSeparatorsInCharacters has senders whose names hold
+// the byte of the field separator before MSH-18.
+func TestCharsetIsFoundBehindSeparatorsInCharacters(t *testing.T) {
+	for name, c := range map[string]Charset{"GB 18030-2000": GB18030, "BIG-5": Big5} {
+		text := characterWith(t, c, '|')
+		raw := string(c.encodeMulti(text))
+		in := "MSH|^~\\&|" + raw + raw + "|RXX|ST|" + raw + "|||ADT^A28|C1|P|2.4||||||" + name + "\rPID|1|" + raw + "\r"
+		m := parse(t, in)
+		for path, want := range map[string]string{"MSH-3": text + text, "MSH-6": text, "MSH-10": "C1", "MSH-18": name, "PID-2": text} {
+			if got := m.Get(MustPath(path)); got != want {
+				t.Errorf("%s: %s = %q, want %q", name, path, got, want)
+			}
+		}
+		if got := Head([]byte(in)).Get(MustPath("MSH-10")); got != "C1" {
+			t.Errorf("%s: MSH-10 of the head = %q", name, got)
+		}
+		if string(m.Bytes()) != in {
+			t.Errorf("%q came back as %q", in, m.Bytes())
+		}
+	}
+}
+
 // characterWith returns an ideograph whose encoding holds mark.
 func characterWith(t *testing.T, c Charset, mark byte) string {
 	t.Helper()

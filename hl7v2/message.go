@@ -138,13 +138,13 @@ func (m *Message) scan(body int) {
 // readCharset settles the character set from MSH-18 and transcodes the message
 // when the set's characters can contain delimiters.
 func (p Parser) readCharset(m *Message, start int) error {
-	declared := ""
-	if from, to, ok := m.field(0, 18); ok {
-		declared, _ = nth(m.text[from:to], m.delims.Repetition, 1)
-	}
+	declared := m.charsetField(18)
 	if declared == "" && m.ascii { // the ordinary message
 		m.named = true
 		return nil
+	}
+	if !m.ascii {
+		declared = m.declaredCharset(declared)
 	}
 	m.charset, m.named = resolveCharset(declared, m.text, m.ascii, &m.warn)
 	if !m.named && p.StrictCharset && m.warn&(1<<UnknownCharset) != 0 {
@@ -159,6 +159,31 @@ func (p Parser) readCharset(m *Message, start int) error {
 	}
 	m.plain = false
 	return m.index(start, p.LenientSegments)
+}
+
+// charsetField returns the first repetition of field n of MSH, as it stands.
+func (m *Message) charsetField(n int) string {
+	from, to, ok := m.field(0, n)
+	if !ok {
+		return ""
+	}
+	name, _ := nth(m.text[from:to], m.delims.Repetition, 1)
+	return name
+}
+
+// declaredCharset returns the name in MSH-18, which seems to stand further on
+// when characters of a multi-byte set before it hold bytes like the separator.
+func (m *Message) declaredCharset(msh18 string) string {
+	if _, known := charsetNames[foldCharset(msh18)]; known {
+		return msh18
+	}
+	for n := 19; n <= m.fields(0); n++ {
+		name := m.charsetField(n)
+		if c, known := charsetNames[foldCharset(name)]; known && c.multi() {
+			return name
+		}
+	}
+	return msh18
 }
 
 // Head reads whatever can be read of the MSH segment that b begins with, so
