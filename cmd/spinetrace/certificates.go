@@ -63,6 +63,7 @@ type liveTLS struct {
 	mu     sync.Mutex
 	config *tls.Config
 	seen   []os.FileInfo // the files as of the last reading, good or not
+	failed bool          // the last reading was not good
 }
 
 // get returns the configuration, of the files as they are now if they can be used.
@@ -70,20 +71,24 @@ func (l *liveTLS) get() *tls.Config {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Looked at before they are read: a change in between is seen the next time.
-	if now := stamps(l.files); !slices.EqualFunc(now, l.seen, sameStamp) {
-		l.seen = now
-		l.readAgain()
+	now := stamps(l.files)
+	isNew := !slices.EqualFunc(now, l.seen, sameStamp)
+	l.seen = now
+	if isNew || l.failed { // a certificate may only be too young
+		l.readAgain(isNew)
 	}
 	return l.config
 }
 
-// readAgain takes the files as they are, if they can be used. l.mu is held.
-func (l *liveTLS) readAgain() {
+// readAgain takes the files as they are, if they can be used. What is wrong with them is told
+// once, when they are new. l.mu is held.
+func (l *liveTLS) readAgain(isNew bool) {
 	config, err := l.read()
 	if err == nil {
 		l.config = config
 	}
-	if l.changed != nil {
+	l.failed = err != nil
+	if l.changed != nil && (isNew || err == nil) {
 		l.changed(l.name, ends(l.config), err)
 	}
 }

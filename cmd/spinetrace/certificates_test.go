@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -263,5 +264,31 @@ func TestFileOfSameAgeIsReadAgain(t *testing.T) {
 	l.get()
 	if reads != 3 {
 		t.Errorf("read %d times, want once more for the new file and once for none", reads)
+	}
+}
+
+// A certificate that was put in place before its time is taken when its time has come.
+func TestFileThatWasRefusedIsTriedAgain(t *testing.T) {
+	name := file(t, "cert.pem", "one")
+	good := &tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue(t, "x.test", time.Now().Add(time.Hour))}}
+	var fault error
+	var told []error
+	certs := certificates{changed: func(_ string, _ time.Time, err error) { told = append(told, err) }}
+	l, err := certs.keep("x", "X", []string{name}, func() (*tls.Config, error) { return good, fault })
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault = errors.New("is not valid before tomorrow")
+	putInPlace(t, name, []byte("two"))
+	for range 3 {
+		l.get()
+	}
+	early := fault
+	fault = nil
+	for range 3 {
+		l.get()
+	}
+	if !slices.Equal(told, []error{early, nil}) {
+		t.Errorf("told %v, want one refusal and then that it is in use", told)
 	}
 }
