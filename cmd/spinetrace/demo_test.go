@@ -69,6 +69,10 @@ func TestDemoShowsEverySample(t *testing.T) {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
+	log, err := os.ReadFile(filepath.Join(dir, "spinetrace.log"))
+	if err != nil || !strings.Contains(string(log), `"at_most":"10s"`) {
+		t.Errorf("the log does not write durations as serve does: %v\n%s", err, log)
+	}
 }
 
 func TestDemoNamesTheFields(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -233,6 +234,21 @@ func TestFaultsThatPass(t *testing.T) {
 	}
 	if passes(store.ErrSchema) {
 		t.Error("a schema that is not known does not pass")
+	}
+}
+
+// TestAReasonToWaitIsLoggedOnce: the file is tried every second.
+func TestAReasonToWaitIsLoggedOnce(t *testing.T) {
+	var log strings.Builder
+	s := open(t, newPath(t), store.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, code := range []int{lib.SQLITE_FULL, lib.SQLITE_FULL, lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_IOERR} {
+		s.awaits(&fault{"open", code})
+	}
+	if got := strings.Count(log.String(), "store unavailable"); got != 2 {
+		t.Errorf("two reasons were logged %d times:\n%s", got, log.String())
+	}
+	if err := s.Ready(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Ready() = %v, want ErrUnavailable", err)
 	}
 }
 

@@ -131,17 +131,12 @@ func (s *Store) begin(ctx context.Context) (context.Context, error) {
 
 // connect opens the file. Faults that pass are waited out.
 func (s *Store) connect(ctx context.Context) (*writer, *readers, error) {
-	said := ""
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		w, r, err := openAll(ctx, s.path, s.o, true)
 		if err == nil || !passes(err) {
 			return w, r, err
 		}
-		s.unusable(err)
-		if err.Error() != said {
-			said = err.Error()
-			s.o.Log.Warn("store unavailable", "err", err)
-		}
+		s.awaits(err)
 		select {
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("sqlite: start: %w: %w", ctx.Err(), err)
@@ -161,6 +156,17 @@ func openAll(ctx context.Context, path string, o store.Options, create bool) (*w
 		return nil, nil, errors.Join(err, w.shut())
 	}
 	return w, r, nil
+}
+
+// awaits makes err the reason why no commit is tried, and logs it unless it was before.
+func (s *Store) awaits(err error) {
+	s.mu.Lock()
+	before := s.down
+	s.down = err
+	s.mu.Unlock()
+	if before == nil || before.Error() != err.Error() {
+		s.o.Log.Warn("store unavailable", "err", err)
+	}
 }
 
 // unusable makes err the reason why no commit is tried.
