@@ -26,6 +26,7 @@ type exchange struct {
 	facts  store.Facts // who sent what
 	frame  []byte
 	m      *hl7v2.Message    // nil when it cannot be read
+	noHL7  bool              // not even its MSH can
 	digest [sha256.Size]byte // of m without MSH-7
 	plan   plan
 	held   []store.ID // exchanges that copies of the message wait for

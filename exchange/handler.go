@@ -82,7 +82,7 @@ type Summary struct {
 // errDuplicate says that a message was claimed by an earlier exchange.
 var errDuplicate = errors.New("exchange: duplicate message")
 
-// errRubbish says that a connection brought three frames in a row that cannot be read.
+// errRubbish says that a connection brought three frames in a row without a readable MSH.
 var errRubbish = errors.New("exchange: three frames in a row are not HL7")
 
 // errPending says that the reply was due before the trace had ended.
@@ -107,7 +107,7 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 	x.plan = h.planFor(x)
 	x.plan.deferred = x.plan.deferred || deferred
 	reply, err = x.answer()
-	if err == nil && h.rubbish.third(peer, x.m == nil) {
+	if err == nil && !deferred && h.rubbish.third(peer, x.noHL7) {
 		return reply, errRubbish
 	}
 	if !errors.Is(err, errDuplicate) {

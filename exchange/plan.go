@@ -61,7 +61,10 @@ var (
 func (h *Handler) planFor(x *exchange) plan {
 	m, err := h.Parser.Parse(x.frame)
 	if err != nil {
-		return h.refuse(hl7v2.Head(x.frame), unreadable(err))
+		head := hl7v2.Head(x.frame)
+		x.noHL7 = head == nil
+		x.name(head)
+		return h.refuse(head, unreadable(err))
 	}
 	x.m, x.digest = m, m.Fingerprint()
 	x.name(m)
