@@ -176,6 +176,10 @@ func TestACutOffValueIsNotTracedWith(t *testing.T) {
 	if calls := r.service.calls(); len(calls) != 1 || calls[0].Want != pds.Number {
 		t.Errorf("a cut number: asked %d times, or with the number", len(calls))
 	}
+	r.send(t, strings.Replace(numbered, "RXX1234567", "RXX1234#", 1))
+	if calls := r.service.calls(); len(calls) != 2 || calls[1].Who.LocalID != "" {
+		t.Error("a cut local number is used")
+	}
 }
 
 func TestTheAnswerIsInOneSetOfDelimiters(t *testing.T) {

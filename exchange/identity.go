@@ -34,9 +34,10 @@ func (h *Handler) identifiers(m *hl7v2.Message) identifiers {
 	today := h.Now().In(h.Location).Format("20060102")
 	for i, cx := range m.Repetitions(pathIdentifiers) {
 		switch {
+		case m.Truncated(pathIdentifiers.Repetition(i + 1)): // what is left of it names nobody
 		case h.NHSNumbers.match(cx):
 			ids.nhs = append(ids.nhs, i)
-			n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1))) // a cut-off one has not ten digits
+			n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1)))
 			if err != nil || expired(cx, today) {
 				continue
 			}

@@ -68,17 +68,21 @@ func (h *Handler) planFor(x *exchange) plan {
 	}
 	x.m, x.digest = m, m.Fingerprint()
 	x.name(m)
-	x.facts.Reason = x.oddities()
+	p := h.planMessage(m)
+	p.deferred = h.accepts(m) && !p.query
+	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
+	x.facts.Reason = x.oddities() // some show only when a value is read
+	return p
+}
+
+func (h *Handler) planMessage(m *hl7v2.Message) plan {
 	if isAnswer(m) {
 		return silent()
 	}
 	if c, bad := h.headerFault(m); bad {
 		return h.refuse(m, c)
 	}
-	p := h.route(m)
-	p.deferred = h.accepts(m) && !p.query
-	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
-	return p
+	return h.route(m)
 }
 
 // unreadable says what a message that cannot be parsed is refused for.

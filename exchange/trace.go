@@ -16,7 +16,8 @@ import (
 // tracing is one trace of an exchange, and the [pds.Recorder] of its calls. It may outlive
 // its sender's wait.
 type tracing struct {
-	x *exchange
+	x    *exchange
+	want pds.Want
 
 	// Guarded by x.mu:
 	left bool // the sender was answered without the result
@@ -31,7 +32,7 @@ type traced struct {
 // trace asks the back end and waits until the reply is due. After that a trace that has
 // asked goes on by itself: the attempts still allowed run to their end and are recorded.
 func (x *exchange) trace(req pds.Request) (pds.Result, error) {
-	t := &tracing{x: x}
+	t := &tracing{x: x, want: req.Want}
 	req.ID, req.Recorder = x.id.String(), t
 	ended := make(chan traced, 1)
 	cancel := x.h.running.start(x.ctx, func(ctx context.Context) {
@@ -40,7 +41,7 @@ func (x *exchange) trace(req pds.Request) (pds.Result, error) {
 		defer x.mu.Unlock()
 		ended <- traced{res, err}
 		if t.left && !t.void {
-			x.finish(res, err)
+			t.finish(res, err)
 		}
 	})
 	due := time.NewTimer(x.h.Budget - x.h.Now().Sub(x.start))
@@ -56,12 +57,13 @@ func (x *exchange) trace(req pds.Request) (pds.Result, error) {
 
 // traceLater starts a trace whose sender has its answer already.
 func (x *exchange) traceLater(req pds.Request) {
-	req.ID, req.Recorder = x.id.String(), &tracing{x: x, left: true}
+	t := &tracing{x: x, want: req.Want, left: true}
+	req.ID, req.Recorder = x.id.String(), t
 	x.h.running.start(x.ctx, func(ctx context.Context) {
 		res, err := x.h.ask(ctx, req)
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.finish(res, err)
+		t.finish(res, err)
 	})
 }
 
@@ -96,17 +98,19 @@ func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err
 }
 
 // finish records how a trace ended that its sender did not wait for. The caller holds mu.
-func (x *exchange) finish(res pds.Result, err error) {
-	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: finished(res, err)}); err != nil {
+func (t *tracing) finish(res pds.Result, err error) {
+	x := t.x
+	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: finished(t.want, res, err)}); err != nil {
 		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
 	}
 }
 
-func finished(res pds.Result, err error) store.Facts {
+// finished says how a trace ended, in the words of an exchange's outcome.
+func finished(want pds.Want, res pds.Result, err error) store.Facts {
 	if err != nil {
 		return store.Facts{Outcome: "unfinished", Reason: reasonOf(err)}
 	}
-	return store.Facts{Outcome: res.Outcome.String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
+	return store.Facts{Outcome: outcomeOf(want, res).String(), Code: res.Code, Reason: res.Reason, NHSFound: res.NHSNumber.Digits()}
 }
 
 // reasonOf puts a technical end in words, without what anybody said.
@@ -210,7 +214,7 @@ func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (stor
 	h.defaults()
 	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), plan: plan{unclaimed: true}}
 	x.facts = store.Facts{User: user, Type: "trace", LocalID: req.Who.LocalID, NHSSent: req.NHSNumber.Digits()}
-	t := &tracing{x: x}
+	t := &tracing{x: x, want: req.Want}
 	if err := t.Waiting(ctx); err != nil {
 		return x.id, pds.Result{}, err
 	}
@@ -222,7 +226,7 @@ func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (stor
 	if err != nil {
 		closing = &store.Closing{Outcome: store.Failed}
 	}
-	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: finished(res, err)}); commitErr != nil {
+	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: finished(req.Want, res, err)}); commitErr != nil {
 		return x.id, pds.Result{}, fmt.Errorf("exchange: result not recorded, so not shown: %w", commitErr)
 	}
 	return x.id, res, err

@@ -3,6 +3,7 @@ package pds
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/bulkhead"
@@ -39,10 +40,10 @@ func waitForPlace(ctx context.Context, places bulkhead.Bulkhead[Result], r Recor
 
 // Trip says when a breaker opens. The zero value is the contract's default.
 type Trip struct {
-	Failures     int           // technical ends in a row; default 5
-	Delay        time.Duration // until one question may try again; default 5 s
-	DeniedDelay  time.Duration // the same after refused credentials, which open it at once; default 60 s
-	StateChanged func(open bool)
+	Failures     int             // technical ends in a row; default 5
+	Delay        time.Duration   // until one question may try again; default 5 s
+	DeniedDelay  time.Duration   // the same after refused credentials, which open it at once; default 60 s
+	StateChanged func(open bool) // called when the breaker may have opened or closed; it must not ask
 }
 
 func (t Trip) withDefaults() Trip {
@@ -55,6 +56,9 @@ func (t Trip) withDefaults() Trip {
 	if t.DeniedDelay == 0 {
 		t.DeniedDelay = time.Minute
 	}
+	if t.StateChanged == nil {
+		t.StateChanged = func(bool) {}
+	}
 	return t
 }
 
@@ -64,7 +68,15 @@ func (t Trip) withDefaults() Trip {
 // nothing about the service.
 func Breaker(next Tracer, t Trip) Tracer {
 	t = t.withDefaults()
-	normal, denied := t.breaker(uint(t.Failures), t.Delay), t.breaker(1, t.DeniedDelay)
+	var open [2]atomic.Bool
+	told := func(which int) func(circuitbreaker.StateChangedEvent) {
+		return func(e circuitbreaker.StateChangedEvent) {
+			open[which].Store(e.NewState == circuitbreaker.OpenState)
+			t.StateChanged(open[0].Load() || open[1].Load())
+		}
+	}
+	normal := breaker(t.Failures, t.Delay, told(0))
+	denied := breaker(1, t.DeniedDelay, told(1))
 	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
 		if !denied.TryAcquirePermit() {
 			return Result{}, &Error{Class: BreakerOpen, Err: errors.New("credentials refused")}
@@ -85,14 +97,14 @@ func Breaker(next Tracer, t Trip) Tracer {
 	})
 }
 
-func (t Trip) breaker(failures uint, delay time.Duration) circuitbreaker.CircuitBreaker[Result] {
-	b := circuitbreaker.NewBuilder[Result]().WithFailureThreshold(failures).WithSuccessThreshold(1).WithDelay(delay)
-	if t.StateChanged != nil {
-		b = b.OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
-			t.StateChanged(e.NewState == circuitbreaker.OpenState)
-		})
-	}
-	return b.Build()
+// breaker lets one question through when the delay is over, to try.
+func breaker(failures int, delay time.Duration, told func(circuitbreaker.StateChangedEvent)) circuitbreaker.CircuitBreaker[Result] {
+	return circuitbreaker.NewBuilder[Result]().
+		WithFailureThreshold(uint(failures)).
+		WithSuccessThreshold(1).
+		WithDelay(delay).
+		OnStateChanged(told).
+		Build()
 }
 
 func record(b circuitbreaker.CircuitBreaker[Result], failed bool) {

@@ -306,6 +306,21 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
+func TestBreakerTellsOfBothOfItsReasons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{errs: []error{busy, busy, busy, busy, denied}}
+		var open bool
+		b := pds.Breaker(s, pds.Trip{StateChanged: func(is bool) { open = is }})
+		for range 5 {
+			_, _ = b.Trace(context.Background(), pds.Request{})
+		}
+		<-time.After(10 * time.Second) // five failures are forgiven by now, the refusal is not
+		if _, err := b.Trace(context.Background(), pds.Request{}); pds.ClassOf(err) != pds.BreakerOpen || !open {
+			t.Errorf("after 10 s: %v, told open %v; want both to say so", err, open)
+		}
+	})
+}
+
 func TestBreakerOpensAtOnceWhenCredentialsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{errs: []error{denied}}
