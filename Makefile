@@ -24,6 +24,10 @@ demo: ## run the service against a simulator, here and now; ONCE=1 ends after th
 test: ## all tests, with the race detector, on a real PostgreSQL; installs what they need
 	scripts/test.sh
 
+.PHONY: interop
+interop: ## foreign HL7 clients and servers against the program; installs them in the user's cache
+	go run ./scripts/gotest -tags interop -count=1 -timeout 30m ./interop
+
 .PHONY: build
 build: ## bin/spinetrace, static, for this machine
 	$(GOBUILD) -o bin/spinetrace ./cmd/spinetrace
