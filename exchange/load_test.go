@@ -161,7 +161,7 @@ func TestCorpusSplitAtEveryByte(t *testing.T) {
 // unless it is an answer itself, and nothing else comes.
 func TestMutatedFrames(t *testing.T) {
 	const connections = 20
-	groups := 100 // of two mutated frames: 4,000 in all
+	groups := 50 // of two mutated frames: 2,000 in all
 	if large() {
 		groups = 25_000 // a million
 	}
