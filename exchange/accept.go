@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"errors"
+	"strings"
 
 	"spinetrace/hl7v2"
 )
@@ -39,11 +40,19 @@ func (x *exchange) sent(reply []byte, code hl7v2.AckCode) []byte {
 	if !x.h.accepts(x.m) {
 		return reply
 	}
-	want := x.m.Get(pathAcceptAck) // table 0155
-	if want == "AL" || want == "SU" && code == hl7v2.CA || want == "ER" && code != hl7v2.CA {
-		return reply
+	switch strings.ToUpper(x.m.Get(pathAcceptAck)) { // table 0155
+	case "NE":
+		return nil
+	case "SU":
+		if code != hl7v2.CA {
+			return nil
+		}
+	case "ER":
+		if code == hl7v2.CA {
+			return nil
+		}
 	}
-	return nil
+	return reply // AL, and whatever else: a sender that waits must not wait for ever
 }
 
 // AckType is the form of MSH-9 in plain acknowledgements. Peers disagree about it.

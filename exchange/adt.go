@@ -101,7 +101,7 @@ func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, rea
 	number, one := ids.number()
 	status, _ := traceStatus(m)
 	family, given := name(m)
-	born, known := h.birthDate(m.Get(pathBirthDate))
+	born, known := h.birthDate(m.Date(pathBirthDate))
 	sex := parseSex(m.Get(pathSex))
 	home := postcode(m)
 	switch {

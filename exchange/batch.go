@@ -36,6 +36,9 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	if batch.Mismatch && batch.Header != nil {
 		h.Log.WarnContext(ctx, "batch with another count than its trailer says, or without one", "peer", peer, "messages", len(batch.Messages))
 	}
+	if batch.Mismatch || len(batch.Messages) == 0 {
+		h.HandleBroken(ctx, peer, state, frame[:min(len(frame), 4<<10)], int64(len(frame)), "batch with bytes that are no message, or another count than its trailer says")
+	}
 	answers := make([][]byte, 0, len(batch.Messages))
 	for _, message := range batch.Messages {
 		answer, err := h.answerInBatch(ctx, peer, state, message)
@@ -46,7 +49,7 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	}
 	if batch.Header == nil {
 		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer, "messages", len(batch.Messages))
-		return worst(answers), nil
+		return worst(batch.Messages, answers), nil
 	}
 	return batch.Reply(h.header(""), answers), nil
 }
@@ -77,38 +80,28 @@ func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *t
 	return x.close(h.nackText(m, tooLarge, fmt.Sprintf("Batch of %d messages, at most %d are taken", n, maxBatch)))
 }
 
-// worst is the one answer to messages without a batch header: that to the first of them,
-// unless another fared worse.
-func worst(answers [][]byte) []byte {
-	rank := map[string]int{"AA": 0, "CA": 0, "AE": 1, "CE": 1, "AR": 2, "CR": 2}
-	chosen := 0
-	codes := make([]string, len(answers))
+// worst is the one answer to messages without a batch header: to the first that is answered
+// at all, as the one that fared worst.
+func worst(messages, answers [][]byte) []byte {
+	rank := map[string]int{"AA": 1, "CA": 1, "AE": 2, "CE": 2, "AR": 3, "CR": 3}
+	var chosen *hl7v2.Message
+	first, highest := "", 0
 	for i, answer := range answers {
-		if m, err := hl7v2.Parse(answer); err == nil {
-			codes[i] = m.Get(pathAckCode)
+		m, err := hl7v2.Parse(answer)
+		if err != nil {
+			continue // an answer that came in is not answered
 		}
-		if rank[codes[i]] > rank[codes[chosen]] {
-			chosen = i
+		if chosen == nil {
+			first = hl7v2.Head(messages[i]).Raw(pathControlID)
+		}
+		if r := rank[m.Get(pathAckCode)]; r > highest {
+			chosen, highest = m, r
 		}
 	}
-	if chosen == 0 || answers[0] == nil {
-		return answers[0]
+	if chosen == nil || chosen.SetRaw(pathAckControlID, first) != nil {
+		return nil
 	}
-	return withCode(answers[0], answers[chosen])
-}
-
-// withCode is an answer to the message that first answers, with the code, text and faults of
-// another.
-func withCode(first, other []byte) []byte {
-	a, err := hl7v2.Parse(first)
-	if err != nil {
-		return other
-	}
-	b, err := hl7v2.Parse(other)
-	if err != nil || b.SetRaw(pathAckControlID, a.Raw(pathAckControlID)) != nil {
-		return other
-	}
-	return b.Bytes()
+	return chosen.Bytes()
 }
 
 var pathAckControlID = hl7v2.MustPath("MSA-2")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -67,6 +69,52 @@ func TestSeveralMessagesWithoutHeaderGetOneAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnAnswerAmongMessagesDoesNotSilenceThem(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	ack := "MSH|^~\\&|PAS|RXX|NHSTRACE|RXX|20261122||ACK|X1|P|2.4\nMSA|AA|NT1"
+	if got := r.send(t, ack+"\n"+numbered(adt("A28", "PV1||N"), 2)); !strings.Contains(got, "MSA|AE|M2|PID segment missing") {
+		t.Errorf("answer:\n%s", got)
+	}
+}
+
+func TestBytesOfABatchThatAreNoMessageAreRecorded(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	if got := r.send(t, "BHS|^~\\&|PAS|RXX|||||||B1\n"+primrose+"\nBTS|1"); !strings.HasSuffix(got, "BTS|0|count mismatch") {
+		t.Errorf("answer:\n%s", got)
+	}
+	if story := r.journal.story(); story != "broken" {
+		t.Errorf("journal: %s; want the bytes", story)
+	}
+}
+
+func TestABatchDoesNotStarveWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.Now, r.DeferredTraces = time.Now, 2
+		slow := &service{say: func(context.Context, pds.Request) (pds.Result, error) {
+			<-time.After(time.Second)
+			return pds.Result{Outcome: pds.NoMatch}, nil
+		}}
+		r.Tracer = pds.Limit(slow, 4, r.Budget)
+		batch := "BHS|^~\\&|PAS"
+		for i := range 20 {
+			batch += "\n" + numbered(adt("A28", primrose), i)
+		}
+		if got := r.send(t, batch+"\nBTS|20"); strings.Count(got, "MSA|AA|") != 20 {
+			t.Fatalf("batch:\n%s", got)
+		}
+		if got := r.send(t, adt("A31", primrose)); !strings.HasSuffix(got[:strings.LastIndex(got, "\n")], "|No match") {
+			t.Errorf("a sender who waits got:\n%s", got)
+		}
+		if err := r.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(slow.calls()); n != 21 {
+			t.Errorf("asked %d times, want everybody once", n)
+		}
+	})
 }
 
 func TestABatchThatCannotBeStoredIsNotAnswered(t *testing.T) {

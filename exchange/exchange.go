@@ -23,6 +23,7 @@ type exchange struct {
 	ctx    context.Context // of the connection's handler; never cancelled because the peer went away
 	id     store.ID
 	start  time.Time
+	peer   netip.AddrPort
 	facts  store.Facts // who sent what
 	frame  []byte
 	m      *hl7v2.Message    // nil when it cannot be read
@@ -46,7 +47,7 @@ type exchange struct {
 // begin opens an exchange. Nothing of it is on disk yet.
 func (h *Handler) begin(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) *exchange {
 	h.defaults()
-	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), frame: frame}
+	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), peer: peer, frame: frame}
 	x.facts.Peer = peer.String()
 	if state != nil && len(state.PeerCertificates) > 0 {
 		x.facts.Subject = state.PeerCertificates[0].Subject.String()
@@ -169,7 +170,7 @@ func (x *exchange) opening() *store.Opening {
 // unrecorded is the end of an exchange that could not be written down: a query is told so,
 // anybody else's connection is closed, and nothing positive is said.
 func (x *exchange) unrecorded(cause error) ([]byte, error) {
-	x.outcome = store.Failed
+	x.outcome, x.reason = store.Failed, "not recorded"
 	if !x.plan.query {
 		return nil, cause
 	}
@@ -224,14 +225,22 @@ func (x *exchange) earlier() (reply []byte, ok bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, x.h.Budget)
 	defer cancel()
-	if over := x.hold(x.first); over != nil {
+	over := x.hold(x.first)
+	if over == nil {
+		return x.poll(ctx)
+	}
+	// One copy at a time takes an exchange over: whoever holds it.
+	for ; over != nil; over = x.hold(x.first) {
 		select {
 		case <-over:
 		case <-ctx.Done():
+			return nil, false, fmt.Errorf("exchange: waiting for the first copy: %w", ctx.Err())
 		}
-		return x.stored(x.first)
+		if reply, ok, err = x.stored(x.first); ok || err != nil {
+			return reply, ok, err
+		}
 	}
-	return x.poll(ctx)
+	return nil, false, nil
 }
 
 // poll looks for an answer that another instance may be about to store.

@@ -51,8 +51,9 @@ func (h *Handler) HandleBroken(ctx context.Context, peer netip.AddrPort, state *
 	}
 }
 
-// brokenLimit keeps a peer that sends rubbish from filling the journal.
-type brokenLimit struct {
+// peerLimit keeps one peer from filling the journal, or the log, with its faults: ten a
+// minute and address.
+type peerLimit struct {
 	mu    sync.Mutex
 	peers map[netip.Addr]*brokenCount
 }
@@ -71,7 +72,7 @@ const (
 
 // allow tells whether a row may be written for the address, and how many were skipped
 // since the last one.
-func (l *brokenLimit) allow(peer netip.Addr, now time.Time) (skipped int, ok bool) {
+func (l *peerLimit) allow(peer netip.Addr, now time.Time) (skipped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.peers == nil || len(l.peers) > brokenPeers {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -52,6 +53,11 @@ type Handler struct {
 	AllowPartialDOB bool // YYYY and YYYYMM are passed on in searches
 	RefuseStale     bool // a query answered from the provider's local store gets AR 207
 
+	// DeferredTraces is how many of the traces that are answered before they begin, those of
+	// batches and commit acknowledgements, are at work at a time; default 32. Keep it well
+	// below the back end's limit: the rest is for senders who wait.
+	DeferredTraces int
+
 	Budget        time.Duration // longest time to an answer; default 4 s
 	CommitTimeout time.Duration // longest wait for one commit; default 900 ms
 	Window        time.Duration // in which the same ADT counts as sent again; default 168 h
@@ -63,11 +69,14 @@ type Handler struct {
 	Log          *slog.Logger     // one line per exchange that went other than well; default: discarded
 	Done         func(Summary)    // called once per message; metrics hang here. It must not block
 
-	setUp   sync.Once
-	running traces
-	broken  brokenLimit
-	recent  recentIDs
-	rubbish rubbishCount
+	setUp    sync.Once
+	deferred chan struct{} // one for each trace that was answered before it began
+	places   chan struct{} // one for each of them that is at work
+	running  traces
+	broken   peerLimit // rows of broken frames
+	reused   peerLimit // lines about reused control ids
+	recent   recentIDs
+	rubbish  rubbishCount
 }
 
 // Summary is what became of one message, in words that never come from a sender.
@@ -93,6 +102,7 @@ var errPending = errors.New("exchange: trace pending")
 // sender with a queue retries on; with a reply the peer does not speak HL7.
 func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) (reply []byte, err error) {
 	if isBatch(frame) {
+		h.rubbish.third(peer, false)
 		return h.answerBatch(ctx, peer, state, frame)
 	}
 	return h.handle(ctx, peer, state, frame, false)
@@ -106,8 +116,9 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 
 	x.plan = h.planFor(x)
 	x.plan.deferred = x.plan.deferred || deferred
+	enough := !deferred && h.rubbish.third(peer, x.noHL7)
 	reply, err = x.answer()
-	if err == nil && !deferred && h.rubbish.third(peer, x.noHL7) {
+	if err == nil && enough {
 		return reply, errRubbish
 	}
 	if !errors.Is(err, errDuplicate) {
@@ -160,13 +171,23 @@ func (x *exchange) close(r reply) ([]byte, error) {
 	return x.sent(r.bytes, r.ack), nil
 }
 
-// closeThenTrace answers at once, and traces when the answer is on disk.
+// closeThenTrace answers at once, and traces when the answer is on disk. Before it says yes it
+// takes a place among the traces that wait: a sender that is faster than Spine is held up.
 func (x *exchange) closeThenTrace() ([]byte, error) {
-	reply, err := x.close(x.plan.reply(pds.Result{}, errPending))
-	if err == nil && x.outcome == store.Pending {
-		x.traceLater(*x.plan.request)
+	select {
+	case x.h.deferred <- struct{}{}:
+	case <-x.ctx.Done():
+		return nil, fmt.Errorf("exchange: waiting to be traced: %w", x.ctx.Err())
 	}
-	return reply, err
+	r := x.plan.reply(pds.Result{}, errPending)
+	r.outcome, r.reason = store.Deferred, "traced after the answer"
+	reply, err := x.close(r)
+	if err != nil || x.outcome != store.Deferred {
+		<-x.h.deferred
+		return reply, err
+	}
+	x.traceLater(*x.plan.request)
+	return reply, nil
 }
 
 // Drain waits for the traces that still run for senders who were told "trace pending". When
@@ -190,6 +211,10 @@ func (h *Handler) defaults() {
 		if h.NHSNumbers == nil {
 			h.NHSNumbers = mustPatterns(DefaultNHSNumbers)
 		}
+		if h.DeferredTraces == 0 {
+			h.DeferredTraces = 32
+		}
+		h.deferred, h.places = make(chan struct{}, mostDeferred), make(chan struct{}, h.DeferredTraces)
 		orDuration(&h.Budget, 4*time.Second)
 		orDuration(&h.CommitTimeout, 900*time.Millisecond)
 		orDuration(&h.Window, 168*time.Hour)
@@ -208,6 +233,9 @@ func (h *Handler) defaults() {
 		}
 	})
 }
+
+// mostDeferred bounds the traces that wait in memory. A batch has at most a quarter of them.
+const mostDeferred = 4 * maxBatch
 
 // DefaultTraceEvents returns the ADT events that may trace unless a trust says otherwise.
 func DefaultTraceEvents() []string {

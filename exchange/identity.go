@@ -153,8 +153,7 @@ var sexLetters = map[pds.Sex]string{
 
 // birthDate reads a date of birth. A placeholder, such as the first of January 1900, and a
 // date that nobody alive can have are as good as none.
-func (h *Handler) birthDate(s string) (pds.Date, bool) {
-	d, err := hl7v2.ParseDate(s)
+func (h *Handler) birthDate(d hl7v2.Date, err error) (pds.Date, bool) {
 	if err != nil || d.Year < 1850 || d.String() > h.today(len(d.String())) {
 		return pds.Date{}, false
 	}

@@ -153,8 +153,11 @@ func (x *exchange) oddities() string {
 		odd = join(odd, w.String())
 	}
 	if x.h.recent.reused(x.facts.Application, x.facts.Facility, x.facts.ControlID, x.digest) {
-		x.h.Log.WarnContext(x.ctx, "control id came before with another message", "exchange", x.id, "peer", x.facts.Peer)
-		odd = join(odd, "control id came before with another message")
+		const text = "control id came before with another message"
+		odd = join(odd, text)
+		if skipped, ok := x.h.reused.allow(x.peer.Addr(), x.h.Now()); ok {
+			x.h.Log.WarnContext(x.ctx, text, "exchange", x.id, "peer", x.facts.Peer, "left_out", skipped)
+		}
 	}
 	return odd
 }

@@ -52,7 +52,7 @@ func (q *query) plan(name string) plan {
 
 // refuse is the plan for a query that is at fault: the refusal has the shape of an answer.
 func (q *query) refuse(name string, f fault) plan {
-	return plan{name: name, query: true, reply: func(_ pds.Result, err error) reply {
+	return plan{name: name, query: true, unclaimed: nacks[f.condition].kind != content, reply: func(_ pds.Result, err error) reply {
 		if err != nil {
 			return q.nack(fault{condition: unavailable})
 		}
@@ -139,7 +139,7 @@ func (q *query) who(s subject) (req pds.Request, bad *fault) {
 	req.Who.Postcode = tidyPostcode(s.values["postcode"].value)
 	if c, said := s.values["born"]; said {
 		var ok bool
-		if req.Who.BirthDate, ok = q.h.birthDate(c.value); !ok {
+		if req.Who.BirthDate, ok = q.h.birthDate(hl7v2.ParseDate(c.value)); !ok {
 			return req, &fault{badBirthDate, &c.at}
 		}
 	}

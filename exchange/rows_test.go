@@ -794,7 +794,7 @@ func row78(t *testing.T, d *disk) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	s.wantStory(t, "exchanged exchanged exchanged")
+	s.wantStory(t, "broken exchanged exchanged exchanged")
 	s.wantLogged(t, 1, "level=WARN msg=\"batch with another count")
 }
 

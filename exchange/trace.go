@@ -59,12 +59,25 @@ func (x *exchange) trace(req pds.Request) (pds.Result, error) {
 func (x *exchange) traceLater(req pds.Request) {
 	t := &tracing{x: x, want: req.Want, left: true}
 	req.ID, req.Recorder = x.id.String(), t
+	x.frame, x.m = nil, nil // on disk; what waits should be small
 	x.h.running.start(x.ctx, func(ctx context.Context) {
-		res, err := x.h.ask(ctx, req)
+		defer func() { <-x.h.deferred }()
+		res, err := x.h.askInTurn(ctx, req)
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		t.finish(res, err)
 	})
+}
+
+// askInTurn asks when one of the places for deferred traces is free.
+func (h *Handler) askInTurn(ctx context.Context, req pds.Request) (pds.Result, error) {
+	select {
+	case h.places <- struct{}{}:
+		defer func() { <-h.places }()
+		return h.ask(ctx, req)
+	case <-ctx.Done():
+		return pds.Result{}, fmt.Errorf("exchange: waiting for a place: %w", ctx.Err())
+	}
 }
 
 // leave stops waiting for the trace, unless it has just ended.

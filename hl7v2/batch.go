@@ -177,17 +177,21 @@ func boundary(b []byte) string {
 
 // Reply returns the answer to a batch in one frame: BHS with the request's
 // BHS-11 as BHS-12, the answers to its messages in order, and BTS with their
-// number. Header.Type is not used.
+// number. An empty answer, to a message that gets none, is left out. Header.Type is not used.
 func (b Batch) Reply(h Header, answers [][]byte) []byte {
 	w := newBuilder(b.Header, h.ASCII)
 	w.batchHeader(&h)
 	w.end()
 	out := w.buf
+	count := 0
 	for _, answer := range answers {
-		out = append(out, answer...)
+		if len(answer) > 0 {
+			out = append(out, answer...)
+			count++
+		}
 	}
 	w.buf = out
-	w.Segment("BTS").Text(1, strconv.Itoa(len(answers)))
+	w.Segment("BTS").Text(1, strconv.Itoa(count))
 	if b.Mismatch {
 		w.Text(2, "count mismatch")
 	}

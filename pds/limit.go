@@ -3,7 +3,7 @@ package pds
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/bulkhead"
@@ -68,11 +68,14 @@ func (t Trip) withDefaults() Trip {
 // nothing about the service.
 func Breaker(next Tracer, t Trip) Tracer {
 	t = t.withDefaults()
-	var open [2]atomic.Bool
+	var mu sync.Mutex
+	var open [2]bool
 	told := func(which int) func(circuitbreaker.StateChangedEvent) {
 		return func(e circuitbreaker.StateChangedEvent) {
-			open[which].Store(e.NewState == circuitbreaker.OpenState)
-			t.StateChanged(open[0].Load() || open[1].Load())
+			mu.Lock() // the two tell in one order
+			defer mu.Unlock()
+			open[which] = e.NewState == circuitbreaker.OpenState
+			t.StateChanged(open[0] || open[1])
 		}
 	}
 	normal := breaker(t.Failures, t.Delay, told(0))
@@ -122,7 +125,7 @@ func silent(err error) bool {
 	case NoSlot, Unrecorded, BreakerOpen:
 		return true
 	default:
-		return err != nil && errors.Is(err, context.Canceled)
+		return errors.Is(err, context.Canceled)
 	}
 }
 

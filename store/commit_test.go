@@ -81,7 +81,7 @@ func TestCheck(t *testing.T) {
 		"no entries":      func(c *Commit) { c.Entries = nil },
 		"no exchange":     func(c *Commit) { c.Exchange = ID{} },
 		"unknown kind":    func(c *Commit) { c.Entries = []Entry{{Kind: 17}} },
-		"unknown outcome": func(c *Commit) { c.Close = &Closing{Outcome: 16} },
+		"unknown outcome": func(c *Commit) { c.Close = &Closing{Outcome: 17} },
 		"unknown body":    func(c *Commit) { c.Entries = []Entry{{Kind: Received, Parts: []Part{{Kind: 5}}}} },
 		"homeless body":   func(c *Commit) { c.Exchange, c.Open, c.Close = ID{}, nil, nil },
 	} {

@@ -68,13 +68,14 @@ const (
 	Rejected    Outcome = 13 // the message was at fault: AE or AR
 	Failed      Outcome = 14 // could not be dealt with now: 207
 	Unanswered  Outcome = 15 // recorded, and rightly not answered
+	Deferred    Outcome = 16 // answered before the trace, as batches and commit acknowledgements are
 )
 
 var outcomes = map[Outcome]string{
 	NotTraced: "not traced", Verified: "verified", Traced: "traced", Superseded: "superseded",
 	NoMatch: "no match", ManyMatches: "many matches", Invalidated: "invalidated",
 	NotVerified: "not verified", OldStyle: "old style", Stale: "stale", Refused: "refused",
-	Pending: "trace pending", Rejected: "rejected", Failed: "failed", Unanswered: "unanswered",
+	Pending: "trace pending", Rejected: "rejected", Failed: "failed", Unanswered: "unanswered", Deferred: "deferred",
 }
 
 // String returns the outcome in words.

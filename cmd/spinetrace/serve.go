@@ -151,7 +151,8 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 	return &exchange.Handler{
 		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
-		Enhanced: cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
+		DeferredTraces: max(1, cfg.BackendConcurrency/2),
+		Enhanced:       cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
 		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
 		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
 		LocalID: localID, NHSNumbers: numbers,
