@@ -26,11 +26,25 @@ func readLetters(files []string, in io.Reader) ([]letter, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		for i, m := range messages {
-			all = append(all, letter{File: name, Number: i + 1, Message: m})
+		number := 1
+		for _, m := range messages {
+			n := messagesIn(m)
+			if n == 0 {
+				return nil, fmt.Errorf("%s: batch without messages", name)
+			}
+			all = append(all, letter{File: name, Number: number, Message: m})
+			number += n
 		}
 	}
 	return all, nil
+}
+
+// messagesIn counts the messages that a frame is answered for.
+func messagesIn(frame []byte) int {
+	if batch := hl7v2.Split(frame); batch.Header != nil {
+		return len(batch.Messages)
+	}
+	return 1
 }
 
 func readLetter(name string, in io.Reader) ([]byte, error) {
@@ -42,7 +56,7 @@ func readLetter(name string, in io.Reader) ([]byte, error) {
 
 // splitMessages takes a file apart. One that starts with a VT is a stream of MLLP frames.
 // Any other is text: a message starts at each MSH segment, a file with a batch or file header
-// (BHS, FHS) is one message. Line ends become CR.
+// (BHS, FHS) is one frame. Line ends become CR.
 func splitMessages(content []byte) ([][]byte, error) {
 	const vt = 0x0b
 	if len(content) > 0 && content[0] == vt {
@@ -50,14 +64,17 @@ func splitMessages(content []byte) ([][]byte, error) {
 	}
 	text := bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
 	text = carriageReturns(bytes.TrimSpace(text))
-	if bytes.HasPrefix(text, []byte("FHS")) || bytes.HasPrefix(text, []byte("BHS")) {
+	batch := hl7v2.Split(text)
+	switch start := string(text[:min(3, len(text))]); {
+	case start != "MSH" && start != "BHS" && start != "FHS":
+		return nil, errors.New("does not start with MSH, BHS or FHS")
+	case batch.Header != nil:
 		return [][]byte{append(text, '\r')}, nil
-	}
-	if !bytes.HasPrefix(text, []byte("MSH")) {
-		return nil, errors.New("does not start with MSH")
+	case start != "MSH":
+		return nil, errors.New("starts with a batch header that cannot be read")
 	}
 	var messages [][]byte
-	for _, part := range hl7v2.Split(text).Messages {
+	for _, part := range batch.Messages {
 		part = bytes.TrimRight(part, "\r\n \t")
 		messages = append(messages, append(part[:len(part):len(part)], '\r'))
 	}
@@ -86,4 +103,47 @@ func readFrames(r io.Reader) ([][]byte, error) {
 		}
 		messages = append(messages, m)
 	}
+}
+
+// withNewIDs returns the batch, whose messages these are, with new control ids throughout.
+func withNewIDs(batch []byte, messages [][]byte) ([]byte, error) {
+	var out []byte
+	for i, message := range messages {
+		before, after, _ := bytes.Cut(batch, message)
+		out, batch = appendBetween(out, before), after
+		renewed, err := withNewID(message)
+		if err != nil {
+			return nil, fmt.Errorf("message %d of the batch: %w", i+1, err)
+		}
+		out = append(out, renewed...)
+	}
+	return appendBetween(out, batch), nil
+}
+
+// appendBetween appends what stands between the messages of a batch, its headers with new
+// control ids.
+func appendBetween(out, between []byte) []byte {
+	for len(between) > 0 {
+		end := bytes.IndexAny(between, "\r\n") + 1
+		if end == 0 {
+			end = len(between)
+		}
+		line := bytes.TrimRight(between[:end], "\r\n")
+		out = append(out, withNewHeaderID(line)...)
+		out = append(out, between[len(line):end]...)
+		between = between[end:]
+	}
+	return out
+}
+
+// withNewHeaderID returns a BHS or FHS with a new control id, and any other line as it is.
+func withNewHeaderID(line []byte) []byte {
+	header := hl7v2.Split(line).Header
+	if header == nil {
+		return line
+	}
+	if header.Set(bhs11, newID()) != nil && header.Set(fhs11, newID()) != nil {
+		return line
+	}
+	return header.Bytes()
 }

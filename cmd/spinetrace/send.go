@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,14 +36,14 @@ type sending struct {
 // maxAnswer is the longest answer that is read.
 const maxAnswer = 64 << 20
 
-// letter is one message to send, and where it comes from.
+// letter is one frame to send, and where it comes from: a message, or a batch.
 type letter struct {
 	File    string
-	Number  int // of the message in the file, from 1
+	Number  int // of its first message in the file, from 1
 	Message []byte
 }
 
-// answer is how the sending of one letter ended.
+// answer is how the sending of one message ended, alone or in a batch.
 type answer struct {
 	File      string        `json:"file"`
 	Number    int           `json:"message"`
@@ -60,6 +61,9 @@ type answer struct {
 func (a answer) positive() bool { return a.Ack == "AA" || a.Ack == "CA" }
 
 var (
+	fhs11 = hl7v2.MustPath("FHS-11")
+	bhs11 = hl7v2.MustPath("BHS-11")
+	bhs12 = hl7v2.MustPath("BHS-12")
 	msh10 = hl7v2.MustPath("MSH-10")
 	msa1  = hl7v2.MustPath("MSA-1")
 	msa2  = hl7v2.MustPath("MSA-2")
@@ -69,7 +73,7 @@ var (
 // send sends HL7 files over MLLP.
 func send(ctx context.Context, c console, args []string) error {
 	var s sending
-	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nThe file - is the standard input.\nThe exit code is 0 only if every answer is AA or CA.")
+	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nA batch (FHS, BHS) goes out as one frame, and each of its messages has an answer.\nThe file - is the standard input.\nThe exit code is 0 only if every answer is AA or CA.")
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:2575", "`address` of the receiver")
 	s.tls.flags(fs)
 	fs.IntVar(&s.count, "count", 1, "how many `times` to send every message")
@@ -77,7 +81,7 @@ func send(ctx context.Context, c console, args []string) error {
 	fs.Float64Var(&s.rate, "rate", 0, "messages a second, over all connections; 0 means as fast as they are answered")
 	fs.DurationVar(&s.timeout, "timeout", 30*time.Second, "longest wait for an answer")
 	fs.IntVar(&s.release, "release", 1, "`release` of MLLP that the receiver speaks, 1 or 2")
-	fs.BoolVar(&s.newIDs, "new-ids", false, "give every message a control id (MSH-10) of its own")
+	fs.BoolVar(&s.newIDs, "new-ids", false, "give every message a control id (MSH-10) of its own, and every batch (BHS-11, FHS-11)")
 	fs.BoolVar(&s.fields, "fields", false, "print answers with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every answer")
 	if err := parse(fs, c, args, -1); err != nil {
@@ -131,8 +135,10 @@ func (s *sending) work(ctx context.Context, queue <-chan letter, tlsConfig *tls.
 	}
 	defer func() { _ = client.Close() }() // every answer is in
 	for l := range queue {
-		if err := t.add(deliver(ctx, client, l)); err != nil {
-			return err
+		for _, a := range deliver(ctx, client, l) {
+			if err := t.add(a); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -177,28 +183,37 @@ func (s *sending) enqueue(ctx context.Context, queue chan<- letter, pace <-chan 
 	}
 }
 
-// withNewID returns the message with a control id that no other has.
+// withNewID returns the message with a control id that no other has, or the batch with one
+// for itself and for each of its messages.
 func withNewID(msg []byte) ([]byte, error) {
+	if batch := hl7v2.Split(msg); batch.Header != nil {
+		return withNewIDs(msg, batch.Messages)
+	}
 	m, err := hl7v2.Parse(msg)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Set(msh10, rand.Text()[:20]); err != nil {
+	if err := m.Set(msh10, newID()); err != nil {
 		return nil, err
 	}
 	return m.Bytes(), nil
 }
 
-// errOtherID says that an answer is not the answer to what was sent.
-var errOtherID = errors.New("MSA-2 of the answer is not MSH-10 of the message")
+func newID() string { return rand.Text()[:20] }
 
 // sameControlID is the Match of an mllp.Client.
 func sameControlID(msg, ack []byte) error {
+	if batch := hl7v2.Split(msg); batch.Header != nil {
+		return sameBatch(batch, ack)
+	}
 	if hl7v2.Head(msg).Get(msh10) != controlIDOf(ack) {
 		return errOtherID
 	}
 	return nil
 }
+
+// errOtherID says that an answer is not the answer to what was sent.
+var errOtherID = errors.New("MSA-2 of the answer is not MSH-10 of the message")
 
 func controlIDOf(ack []byte) string {
 	m, err := hl7v2.Parse(ack)
@@ -208,24 +223,86 @@ func controlIDOf(ack []byte) string {
 	return m.Get(msa2)
 }
 
-func deliver(ctx context.Context, client *mllp.Client, l letter) answer {
-	a := answer{File: l.File, Number: l.Number, ControlID: hl7v2.Head(l.Message).Get(msh10)}
+var (
+	errOtherBatch  = errors.New("BHS-12 of the answer is not the control id of the batch")
+	errNotABatch   = errors.New("the answer to the batch cannot be read")
+	errNotInAnswer = errors.New("the answer to the batch has none to this message")
+	errNotInBatch  = errors.New("the answer to the batch has more than there are messages")
+)
+
+// sameBatch tells whether reply is the answer to the batch. A receiver may refuse a batch as
+// a whole, in an answer to its first message.
+func sameBatch(batch hl7v2.Batch, reply []byte) error {
+	header := hl7v2.Split(reply).Header
+	if header == nil {
+		m, err := hl7v2.Parse(reply)
+		switch {
+		case err != nil || m.Get(msa1) == "" || len(batch.Messages) == 0:
+			return errNotABatch
+		case m.Get(msa2) != hl7v2.Head(batch.Messages[0]).Get(msh10):
+			return errOtherID
+		}
+		return nil
+	}
+	id := cmp.Or(batch.Header.Get(bhs11), batch.Header.Get(fhs11))
+	if id != "" && header.Get(bhs12) != id {
+		return errOtherBatch
+	}
+	return nil
+}
+
+// deliver sends a letter and returns an answer for each message in it.
+func deliver(ctx context.Context, client *mllp.Client, l letter) []answer {
 	start := time.Now()
 	reply, err := client.Send(ctx, l.Message)
-	a.Took = time.Since(start)
-	a.TookMS = float64(a.Took.Microseconds()) / 1000
-	if err != nil {
-		a.Err = err.Error()
-		return a
+	took := time.Since(start)
+	answers := opened(l, reply, err)
+	for i := range answers {
+		answers[i].Took, answers[i].TookMS = took, float64(took.Microseconds())/1000
 	}
+	return answers
+}
+
+// opened says what the reply to a letter, or the want of one, is to each message in it.
+func opened(l letter, reply []byte, err error) []answer {
+	messages, replies := [][]byte{l.Message}, [][]byte{reply}
+	batch := hl7v2.Split(l.Message)
+	if batch.Header != nil {
+		messages, replies = batch.Messages, hl7v2.Split(reply).Messages
+	}
+	answers := make([]answer, 0, len(messages))
+	for i := range max(len(messages), len(replies)) {
+		a := answer{File: l.File, Number: l.Number + i}
+		if i < len(messages) {
+			a.ControlID = hl7v2.Head(messages[i]).Get(msh10)
+		}
+		switch {
+		case err != nil:
+			a.Err = err.Error()
+		case i >= len(replies):
+			a.Err = errNotInAnswer.Error()
+		case i >= len(messages):
+			a.Err = errNotInBatch.Error()
+		default:
+			a.read(replies[i])
+		}
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+// read notes what the reply to the message says.
+func (a *answer) read(reply []byte) {
 	a.raw, a.Answer = reply, string(reply)
 	m, err := hl7v2.Parse(reply)
-	if err != nil {
+	switch {
+	case err != nil:
 		a.Err = err.Error()
-		return a
+	case m.Get(msa2) != a.ControlID:
+		a.Err = errOtherID.Error()
+	default:
+		a.Ack, a.Text = m.Get(msa1), m.Get(msa3)
 	}
-	a.Ack, a.Text = m.Get(msa1), m.Get(msa3)
-	return a
 }
 
 // tally prints answers as they come and counts them.

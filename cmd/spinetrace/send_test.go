@@ -6,10 +6,13 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +30,10 @@ func sampleA28(controlID string) string {
 		"PID|1||M1^^^X99^MR~9990000018^^^NHS^NH||HALVORSEN^PRIMROSE||19620417|F\r"
 }
 
-// receiver answers every message as ack says, and keeps what came.
+// receiver answers every message as ack says, or with whole, and keeps what came.
 type receiver struct {
-	ack func(controlID string) string
+	ack   func(controlID string) string
+	whole string
 
 	mu  sync.Mutex
 	got []string
@@ -40,6 +44,9 @@ func (r *receiver) HandleMLLP(_ context.Context, _ netip.AddrPort, _ *tls.Connec
 	r.mu.Lock()
 	r.got = append(r.got, string(msg))
 	r.mu.Unlock()
+	if r.whole != "" {
+		return []byte(r.whole), nil
+	}
 	return []byte("MSH|^~\\&|B|B|A|A|20261122120000||ACK^A28|1|P|2.4\r" + r.ack(id) + "\r"), nil
 }
 
@@ -187,6 +194,124 @@ func TestSendByMutualTLS(t *testing.T) {
 	}
 }
 
+// sampleBatch returns a batch of three, the second of which lacks its PID.
+func sampleBatch() string {
+	two, _, _ := strings.Cut(sampleA28("C2"), "PID|")
+	return "FHS|^~\\&|PAS|X99|SPINETRACE|X99|20261122120000||||F1\r" +
+		"BHS|^~\\&|PAS|X99|SPINETRACE|X99|20261122120000||||B1\r" +
+		sampleA28("C1") + two + sampleA28("C3") + "BTS|3\rFTS|1\r"
+}
+
+func TestSendReportsEachMessageOfABatch(t *testing.T) {
+	r := startService(t, nil)
+	r.waitReady(t)
+	path := file(t, "batch.hl7", strings.ReplaceAll(sampleBatch(), "\r", "\n"))
+	addr := r.mllpPort.Addr().String()
+	code, out, errs := runCommand("send", "--addr", addr, "--json", path)
+	if want := "spinetrace send: 1 of 3 messages were not answered AA or CA\n"; code != exitFailed || errs != want {
+		t.Errorf("exit code %d, complained %q, want %q", code, errs, want)
+	}
+	if diff := cmp.Diff([]string{"1 C1 AA", "2 C2 AE", "3 C3 AA"}, told(t, out)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	good := file(t, "good.hl7", "BHS|^~\\&|PAS|X99|SPINETRACE|X99|||||B2\r"+sampleA28("C4")+sampleA28("C5")+"BTS|2\r")
+	code, out, errs = runCommand("send", "--addr", addr, "--new-ids", good)
+	if code != exitOK || !strings.Contains(out, "good.hl7, message 2: AA in ") || !strings.Contains(out, "2 AA or CA, 0 not") {
+		t.Errorf("exit code %d, printed %s%s", code, out, errs)
+	}
+}
+
+// told returns number, control id and code, or error, of the answers that send printed as JSON.
+func told(t *testing.T, out string) []string {
+	t.Helper()
+	var all []string
+	for line := range strings.Lines(out) {
+		var a answer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprint(a.Number, " ", a.ControlID, " ", a.Ack+a.Err))
+	}
+	return all
+}
+
+func TestSendMatchesTheAnswerToABatch(t *testing.T) {
+	acks := func(ids ...string) (s string) {
+		for _, id := range ids {
+			s += "MSH|^~\\&|B|B|A|A|20261122120000||ACK^A28|1|P|2.4\rMSA|AA|" + id + "\r"
+		}
+		return s
+	}
+	const header = "BHS|^~\\&|B|B|A|A|20261122120000||||R1|"
+	unanswered := func(err error) []string {
+		s := "mllp: send: mllp: no answer: " + err.Error()
+		return []string{"1 C1 " + s, "2 C2 " + s, "3 C3 " + s}
+	}
+	for name, tt := range map[string]struct {
+		reply string
+		want  []string
+	}{
+		"all":            {header + "B1\r" + acks("C1", "C2", "C3") + "BTS|3\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA"}},
+		"too few":        {header + "B1\r" + acks("C1", "C2") + "BTS|2\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 " + errNotInAnswer.Error()}},
+		"too many":       {header + "B1\r" + acks("C1", "C2", "C3", "") + "BTS|4\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA", "4  " + errNotInBatch.Error()}},
+		"out of order":   {header + "B1\r" + acks("C1", "C3", "C2") + "BTS|3\r", []string{"1 C1 AA", "2 C2 " + errOtherID.Error(), "3 C3 " + errOtherID.Error()}},
+		"the first only": {acks("C1"), []string{"1 C1 AA", "2 C2 " + errNotInAnswer.Error(), "3 C3 " + errNotInAnswer.Error()}},
+		"other batch":    {header + "B2\r" + acks("C1", "C2", "C3") + "BTS|3\r", unanswered(errOtherBatch)},
+		"other message":  {acks("C9"), unanswered(errOtherID)},
+		"unreadable":     {"hello", unanswered(errNotABatch)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &receiver{whole: tt.reply}
+			code, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--json", file(t, "batch.hl7", sampleBatch()))
+			if (code == exitOK) != (name == "all") {
+				t.Errorf("exit code %d", code)
+			}
+			if diff := cmp.Diff(tt.want, told(t, out)); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{sampleBatch()}, r.got); diff != "" {
+				t.Errorf("sent (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSendGivesBatchesNewIDs(t *testing.T) {
+	renewed, err := withNewID([]byte(sampleBatch()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := regexp.MustCompile(`\b[A-Z2-7]{20}\b`)
+	old := regexp.MustCompile(`\b[FBC][123]\b`)
+	found := ids.FindAllString(string(renewed), -1)
+	slices.Sort(found)
+	if len(slices.Compact(found)) != 5 {
+		t.Errorf("new ids %q, want 5", found)
+	}
+	if diff := cmp.Diff(old.ReplaceAllString(sampleBatch(), "ID"), ids.ReplaceAllString(string(renewed), "ID")); diff != "" {
+		t.Errorf("changed besides the ids (-want +got):\n%s", diff)
+	}
+	if _, err := withNewID([]byte("hello\r" + sampleBatch())); err == nil || !strings.Contains(err.Error(), "message 1 of the batch") {
+		t.Errorf("a batch with a message that cannot be read: %v", err)
+	}
+}
+
+func TestReadLettersNumbersMessages(t *testing.T) {
+	var framed bytes.Buffer
+	for _, m := range []string{sampleBatch(), sampleA28("C4")} {
+		if err := mllp.WriteFrame(&framed, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letters, err := readLetters([]string{"-"}, &framed)
+	if err != nil || len(letters) != 2 || letters[1].Number != 4 {
+		t.Errorf("letters %v, %v; want two, the second with message 4", letters, err)
+	}
+	if _, err := readLetters([]string{"-"}, strings.NewReader("BHS|^~\\&\rBTS|0\r")); err == nil {
+		t.Error("a batch without messages was taken")
+	}
+}
+
 func TestSplitMessages(t *testing.T) {
 	one, two := sampleA28("C1"), sampleA28("C2")
 	var framed bytes.Buffer
@@ -224,7 +349,7 @@ func TestSplitMessages(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "PID|1\r", "\x0bMSH|", "hello"} {
+	for _, bad := range []string{"", "PID|1\r", "\x0bMSH|", "hello", "BHS\r"} {
 		if _, err := splitMessages([]byte(bad)); err == nil {
 			t.Errorf("%q was taken apart", bad)
 		}
