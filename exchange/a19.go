@@ -37,8 +37,8 @@ func (h *Handler) planA19(m *hl7v2.Message) plan {
 			q.echo = append(q.echo, s.Raw())
 		}
 	}
-	if f, bad := q.faultA19(); bad {
-		return q.refuse(name, f)
+	if f := q.faultA19(); f != nil {
+		return q.refuse(name, *f)
 	}
 	if f := q.readA19(); f != nil {
 		return q.refuse(name, *f)
@@ -47,32 +47,32 @@ func (h *Handler) planA19(m *hl7v2.Message) plan {
 }
 
 // faultA19 checks what is not about the patient.
-func (q *query) faultA19() (fault, bool) {
+func (q *query) faultA19() *fault {
 	who := q.m.Repetitions(pathWho)
 	format, units := q.m.Get(pathFormat), q.m.Get(pathUnits)
 	place := at(0, "", "QRD")
 	switch {
 	case q.m.Count("QRD") == 0:
-		return fault{condition: noQRD}, true
+		return &fault{condition: noQRD}
 	case format != "" && !strings.EqualFold(format, "R"):
 		place.Field = 2
-		return fault{otherFormat, &place}, true
+		return &fault{otherFormat, &place}
 	case strings.EqualFold(q.m.Get(pathPriority), "D"):
 		place.Field = 3
-		return fault{deferred, &place}, true
+		return &fault{deferred, &place}
 	case units != "" && !strings.EqualFold(units, "RD"):
 		place.Field = 7
-		return fault{otherQuantity, &place}, true
+		return &fault{otherQuantity, &place}
 	case !strings.EqualFold(q.m.Get(pathWhat), "DEM"):
-		return fault{condition: otherSubject}, true
+		return &fault{condition: otherSubject}
 	case q.m.Raw(pathWho) == "":
-		return fault{condition: noSubject}, true
+		return &fault{condition: noSubject}
 	case len(who) > 1:
-		return fault{condition: manySubjects}, true
+		return &fault{condition: manySubjects}
 	case q.m.Count("DSC") > 0:
-		return fault{condition: continued}, true
+		return &fault{condition: continued}
 	}
-	return fault{}, false
+	return nil
 }
 
 // readA19 reads QRD-8, an XCN: number, family and given name, authority, type; and the

@@ -31,7 +31,7 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	case batch.Header == nil && len(batch.Messages) <= 1:
 		return h.handle(ctx, peer, state, frame, false)
 	case len(batch.Messages) > maxBatch:
-		return h.refuseBatch(ctx, peer, state, frame, len(batch.Messages))
+		return h.refuseBatch(ctx, peer, state, frame, batch.Messages)
 	}
 	if batch.Mismatch && batch.Header != nil {
 		h.Log.WarnContext(ctx, "batch with another count than its trailer says, or without one", "peer", peer, "messages", len(batch.Messages))
@@ -70,14 +70,14 @@ func (h *Handler) answerInBatch(ctx context.Context, peer netip.AddrPort, state 
 }
 
 // refuseBatch answers a batch of too many messages, none of which was looked at.
-func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte, n int) (reply []byte, err error) {
+func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte, messages [][]byte) (reply []byte, err error) {
 	x := h.begin(ctx, peer, state, frame)
 	defer x.end()
 	defer x.rescue(&reply, &err)
-	m := hl7v2.Head(hl7v2.Split(frame).Messages[0])
+	m := hl7v2.Head(messages[0])
 	x.plan = plan{name: "oversize", unclaimed: true}
 	x.name(m)
-	return x.close(h.nackText(m, tooLarge, fmt.Sprintf("Batch of %d messages, at most %d are taken", n, maxBatch)))
+	return x.close(h.nackText(m, tooLarge, fmt.Sprintf("Batch of %d messages, at most %d are taken", len(messages), maxBatch)))
 }
 
 // worst is the one answer to messages without a batch header: to the first that is answered
@@ -105,12 +105,3 @@ func worst(messages, answers [][]byte) []byte {
 }
 
 var pathAckControlID = hl7v2.MustPath("MSA-2")
-
-// name notes what can be read of who sent the exchange's message.
-func (x *exchange) name(m *hl7v2.Message) {
-	if m == nil {
-		return
-	}
-	x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
-	x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
-}

@@ -56,6 +56,15 @@ func (h *Handler) begin(ctx context.Context, peer netip.AddrPort, state *tls.Con
 	return x
 }
 
+// name notes what can be read of who sent the message.
+func (x *exchange) name(m *hl7v2.Message) {
+	if m == nil {
+		return
+	}
+	x.facts.Application, x.facts.Facility = m.Raw(pathApplication), m.Raw(pathFacility)
+	x.facts.ControlID, x.facts.Type = m.Raw(pathControlID), m.Raw(pathType)
+}
+
 // hold makes other copies of the message wait for this exchange. If one of them holds id
 // already, it returns a channel that closes when that one is over.
 func (x *exchange) hold(id store.ID) (over <-chan struct{}) {
@@ -121,18 +130,15 @@ func (x *exchange) commit(closing *store.Closing, entries ...store.Entry) (store
 func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entry := store.Entry{Kind: store.Replied, Facts: store.Facts{
-		Ack: string(r.ack), Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
-	}}
+	entry := store.Entry{Kind: store.Replied}
 	if !x.opened {
-		entry.Kind = store.Exchanged
-		facts := x.facts
-		facts.Ack, facts.Outcome, facts.Decision = entry.Facts.Ack, entry.Facts.Outcome, entry.Facts.Decision
-		facts.Reason, facts.NHSFound = join(facts.Reason, r.reason), entry.Facts.NHSFound
-		entry.Facts = facts
+		entry.Kind, entry.Facts = store.Exchanged, x.facts
 		entry.Parts = []store.Part{{Kind: store.Frame, Data: x.frame}}
 		x.plan.unclaimed = x.plan.unclaimed || r.forget
 	}
+	facts := &entry.Facts
+	facts.Ack, facts.Outcome, facts.Decision = string(r.ack), r.outcome.String(), r.status
+	facts.Reason, facts.NHSFound = join(facts.Reason, r.reason), r.found.Digits()
 	if r.bytes != nil {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}

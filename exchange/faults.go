@@ -55,38 +55,38 @@ func (h *Handler) HandleBroken(ctx context.Context, peer netip.AddrPort, state *
 // minute and address.
 type peerLimit struct {
 	mu    sync.Mutex
-	peers map[netip.Addr]*brokenCount
+	peers map[netip.Addr]*peerCount
 }
 
-type brokenCount struct {
+type peerCount struct {
 	since   time.Time
 	rows    int
 	skipped int
 }
 
 const (
-	brokenRows  = 10          // a minute and address
-	brokenPeers = 4096        // addresses remembered at once
-	brokenSpan  = time.Minute //
+	peerMost  = 10          // a minute and address
+	peersKept = 4096        // addresses remembered at once
+	peerSpan  = time.Minute //
 )
 
-// allow tells whether a row may be written for the address, and how many were skipped
-// since the last one.
+// allow tells whether one more fault of the address may be written down, and how many were
+// skipped since the last one.
 func (l *peerLimit) allow(peer netip.Addr, now time.Time) (skipped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.peers == nil || len(l.peers) > brokenPeers {
-		l.peers = make(map[netip.Addr]*brokenCount)
+	if l.peers == nil || len(l.peers) > peersKept {
+		l.peers = make(map[netip.Addr]*peerCount)
 	}
 	c := l.peers[peer]
 	if c == nil {
-		c = &brokenCount{since: now}
+		c = &peerCount{since: now}
 		l.peers[peer] = c
 	}
-	if now.Sub(c.since) >= brokenSpan {
+	if now.Sub(c.since) >= peerSpan {
 		c.since, c.rows = now, 0
 	}
-	if c.rows == brokenRows {
+	if c.rows == peerMost {
 		c.skipped++
 		return 0, false
 	}
@@ -112,7 +112,7 @@ func (c *rubbishCount) third(peer netip.AddrPort, unreadable bool) bool {
 		delete(c.conns, peer)
 		return false
 	}
-	if c.conns == nil || len(c.conns) > brokenPeers {
+	if c.conns == nil || len(c.conns) > peersKept {
 		c.conns = make(map[netip.AddrPort]int)
 	}
 	c.conns[peer]++

@@ -503,8 +503,8 @@ func TestFramesThatAreNoMessages(t *testing.T) {
 	for range 15 {
 		r.HandleBroken(context.Background(), peer, nil, head, 120, "cut off")
 	}
-	if got := strings.Count(r.journal.story(), "broken"); got != brokenRows {
-		t.Errorf("%d rows of broken frames in a minute, want %d", got, brokenRows)
+	if got := strings.Count(r.journal.story(), "broken"); got != peerMost {
+		t.Errorf("%d rows of broken frames in a minute, want %d", got, peerMost)
 	}
 	r.Now = func() time.Time { return noon().Add(time.Minute) }
 	r.HandleBroken(context.Background(), peer, nil, head, 120, "cut off")

@@ -205,7 +205,15 @@ func (h *Handler) nackText(m *hl7v2.Message, c condition, text string) reply {
 	code := h.level(m, h.Profile.code(n))
 	b := h.acknowledge(m, code, text)
 	b.ERR(n.fault)
-	r := reply{bytes: b.Bytes(), ack: code, outcome: store.Rejected, reason: text}
+	r := n.reply(code)
+	r.bytes = b.Bytes()
+	return r
+}
+
+// reply is a refusal that lacks its bytes. What could not be dealt with now is not kept for a
+// resend.
+func (n nack) reply(code hl7v2.AckCode) reply {
+	r := reply{ack: code, outcome: store.Rejected, reason: n.fault.Text}
 	if n.fault.Code == 207 {
 		r.outcome, r.forget = store.Failed, true
 	}

@@ -14,8 +14,8 @@ func (h *Handler) planQ22(m *hl7v2.Message) plan {
 	if s, ok := m.Segment("QPD"); ok {
 		q.echo = []string{s.Raw()}
 	}
-	if f, bad := q.faultQ22(); bad {
-		return q.refuse(name, f)
+	if f := q.faultQ22(); f != nil {
+		return q.refuse(name, *f)
 	}
 	if f := q.readDomains(); f != nil {
 		return q.refuse(name, *f)
@@ -36,27 +36,27 @@ func typeK22(m *hl7v2.Message) string {
 }
 
 // faultQ22 checks what is not about the patient.
-func (q *query) faultQ22() (fault, bool) {
+func (q *query) faultQ22() *fault {
 	units := q.m.Get(pathRCPUnits)
 	switch {
 	case q.m.Count("QPD") == 0:
-		return fault{condition: noQPD}, true
+		return &fault{condition: noQPD}
 	case q.name == "":
-		return fault{condition: noQueryName}, true
+		return &fault{condition: noQueryName}
 	case !servedQ22(q.m):
-		return fault{condition: otherQuery}, true
+		return &fault{condition: otherQuery}
 	case q.tag == "":
-		return fault{condition: noTag}, true
+		return &fault{condition: noTag}
 	case q.m.Raw(pathParameters) == "":
-		return fault{noSubject, &q.where}, true
+		return &fault{noSubject, &q.where}
 	case strings.EqualFold(q.m.Get(pathRCPPrio), "D"):
-		return fault{condition: deferred}, true
+		return &fault{condition: deferred}
 	case units != "" && !strings.EqualFold(units, "RD"):
-		return fault{condition: otherQuantity}, true
+		return &fault{condition: otherQuantity}
 	case q.m.Count("DSC") > 0:
-		return fault{condition: continued}, true
+		return &fault{condition: continued}
 	}
-	return fault{}, false
+	return nil
 }
 
 // servedQ22 accepts the spellings in use of the names of this query: IHE's, ITK's and

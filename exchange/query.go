@@ -292,10 +292,7 @@ func (q *query) nack(f fault) reply {
 		n.fault = place
 	}
 	code := q.h.Profile.code(n)
-	r := reply{ack: code, outcome: store.Rejected, reason: n.fault.Text}
-	if n.fault.Code == 207 {
-		r.outcome, r.forget = store.Failed, true
-	}
+	r := n.reply(code)
 	r.bytes = q.begin(code, n.fault.Text, []hl7v2.Fault{n.fault}, string(code), -1).Bytes()
 	return r
 }
