@@ -334,7 +334,7 @@ func writePatient(b *hl7v2.Builder, n pds.NHSNumber, p *pds.Patient, status stri
 		street, second, town, county := addressParts(p.Home)
 		b.Composite(11, street, second, town, county, p.Home.Postcode, "", "H")
 	}
-	if p.DeathTime != "" {
+	if p.Deceased {
 		b.Text(29, p.DeathTime).Raw(30, "Y")
 	}
 	b.Raw(32, status)

@@ -50,7 +50,7 @@ func TestQueriesAnswered(t *testing.T) {
 	bare := &pds.Patient{Family: "HIDEAWAY", BirthDate: pds.Date{Year: 1982}}
 	withdrawn := pds.Result{Outcome: pds.Matched, NHSNumber: primroseNumber, Patient: bare}
 	dead := patient()
-	dead.DeathTime = "202001011200"
+	dead.Deceased, dead.DeathTime = true, "202001011200"
 
 	qak := func(s string) string { return "QAK|TAG0042|" + s + "\n" + qpd }
 	for name, tt := range map[string]struct {

@@ -142,7 +142,8 @@ type Patient struct {
 	Family       string
 	Sex          Sex
 	BirthDate    Date
-	DeathTime    string // YYYYMMDD[HHMM[SS]]; present means deceased
+	Deceased     bool
+	DeathTime    string // YYYY[MM[DD[HHMM[SS]]]]; "" also for a deceased patient whose record has none that can be read
 	Home         Address
 	Temporary    Address
 	Postal       Address

@@ -201,6 +201,7 @@ func barnaby() *pds.Patient {
 		Title:     "MR",
 		Given:     []string{"Barnaby", "Thaddeus"}, Family: "Oxenholme-Tarn",
 		Sex: pds.SexMale, BirthDate: pds.Date{Year: 1942, Month: 6, Day: 11},
+		Deceased:     true,
 		DeathTime:    "202411030415",
 		Home:         pds.Address{Lines: [5]string{"FLAT 3", "12 MADEUP TERRACE", "", "LEEDS", "WEST YORKSHIRE"}, Postcode: "LS99 9ZZ"},
 		Temporary:    pds.Address{Lines: [5]string{"c/o PRETEND COTTAGE", "1 INVENTED LANE", "", "YORK"}, Postcode: "YO99 1AA"},

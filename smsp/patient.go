@@ -118,6 +118,7 @@ func (a *answer) readPerson(p *pds.Patient, person *etree.Element) {
 	}
 	p.BirthDate, _ = readDate(attr(child(person, nsHL7, "birthTime"), "value")) // checked before
 	death := attr(child(person, nsHL7, "deceasedTime"), "value")
+	p.Deceased = death != ""
 	if death != "" && !timestamp(death) {
 		a.note("death time not a time")
 		death = ""

@@ -409,7 +409,9 @@ func TestReadsDetails(t *testing.T) {
 				{"<deceasedTime ", `<deceasedTime i:nil="1" `},
 				{"<prefix>", `<prefix i:nil="true">`},
 			},
-			want: func(p *pds.Patient) { p.Temporary, p.DeathTime, p.Title = pds.Address{}, "", "" },
+			want: func(p *pds.Patient) {
+				p.Temporary, p.Deceased, p.DeathTime, p.Title = pds.Address{}, false, "", ""
+			},
 		},
 		"practice of another kind of id": {
 			changes: []change{{oidPractice + `" extension="Z99901"`, `1.2.3" extension="Z99901"`}},
@@ -420,7 +422,7 @@ func TestReadsDetails(t *testing.T) {
 			want: func(p *pds.Patient) {
 				*p = pds.Patient{
 					NHSNumber: p.NHSNumber, Title: p.Title, Given: p.Given, Family: p.Family, Sex: p.Sex,
-					BirthDate: p.BirthDate, DeathTime: p.DeathTime, RestrictedPossible: true,
+					BirthDate: p.BirthDate, Deceased: p.Deceased, DeathTime: p.DeathTime, RestrictedPossible: true,
 				}
 			},
 		},

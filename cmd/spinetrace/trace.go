@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,7 +210,7 @@ func patientRows(p *pds.Patient) []factRow {
 		{"title", p.Title},
 		{"born", birthday(p.BirthDate)},
 		{"sex", sexWord(p.Sex)},
-		{"died", p.DeathTime},
+		{"died", deathText(p)},
 		{"address", addressText(p.Home)},
 		{"temporary address", addressText(p.Temporary)},
 		{"postal address", addressText(p.Postal)},
@@ -219,6 +220,14 @@ func patientRows(p *pds.Patient) []factRow {
 		{"practice", strings.TrimSpace(p.PracticeCode + " " + p.PracticeName)},
 		{"note", restricted},
 	}
+}
+
+// deathText says that a patient has died, and when as far as it is known.
+func deathText(p *pds.Patient) string {
+	if p.Deceased {
+		return cmp.Or(p.DeathTime, "at a time not known")
+	}
+	return ""
 }
 
 // addressText writes an address on one line.
@@ -264,7 +273,7 @@ func (a tracedAnswer) json() any {
 	if p := a.res.Patient; p != nil {
 		out["patient"] = onlyKnown(map[string]string{
 			"family": p.Family, "given": strings.Join(p.Given, " "), "title": p.Title,
-			"birth_date": p.BirthDate.Digits(), "sex": p.Sex.Code(), "died": p.DeathTime,
+			"birth_date": p.BirthDate.Digits(), "sex": p.Sex.Code(), "died": deathText(p),
 			"address": addressText(p.Home), "postcode": p.Home.Postcode, "telephone": p.Phone, "mobile": p.Mobile,
 			"email": p.Email, "practice": p.PracticeCode, "practice_name": p.PracticeName,
 		})

@@ -158,6 +158,7 @@ func (r *row) person() Person {
 			PracticeCode: r.text("PRIMARY_CARE_CODE"),
 		},
 	}
+	p.Record.Deceased = p.Record.DeathTime != ""
 	if r.err == nil {
 		// Cannot fail: time has just read the same digits.
 		p.Record.BirthDate, _ = pds.ParseDate(p.BirthTime[:min(8, len(p.BirthTime))])
