@@ -12,9 +12,10 @@ import (
 // opens it, the one that holds its reply closes it, and one commit may do both.
 type Commit struct {
 	Exchange ID
-	Open     *Opening // in the first commit of an exchange
-	Entries  []Entry  // at least one, in order
-	Close    *Closing // if the last entry holds the exchange's reply
+	Open     *Opening  // in the first commit of an exchange
+	Entries  []Entry   // at least one, in order
+	Patients []Patient // what the commit changes in the index: only parts that are set count
+	Close    *Closing  // if the last entry holds the exchange's reply
 }
 
 // Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
