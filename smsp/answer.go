@@ -44,7 +44,7 @@ func (c *Client) ask(ctx context.Context, q *question) *answer {
 
 	a := &answer{response: resp, notes: q.notes}
 	if err != nil {
-		a.reason, a.err = failed(ctx, q.op.name, resp.status, err)
+		a.reason, a.err = pds.Failure(ctx, "smsp: "+q.op.name, resp.status, err)
 	} else if fault := a.read(q, c.now()); fault != nil {
 		a.reason, a.err = fault.Err.Error(), fault
 	}
@@ -63,7 +63,7 @@ func (a *answer) read(q *question, now time.Time) *pds.Error {
 	t := treatmentOf(a.status)
 	fault := &pds.Error{Class: t.class, Retry: t.retry, Err: errStatus}
 	if t.class == pds.Busy {
-		fault.RetryAfter = retryAfter(a.header, now)
+		fault.RetryAfter = pds.RetryAfter(a.header, now)
 	}
 	switch {
 	case t.read:

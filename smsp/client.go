@@ -62,10 +62,9 @@ type Client struct {
 
 var _ pds.Tracer = (*Client)(nil)
 
-// Errors of a Client's settings; Trace returns them in a [pds.Error] of class
-// [pds.InputInvalid].
+// Errors of a Client's settings, beside [pds.ErrEndpoint]; Trace returns them in a
+// [pds.Error] of class [pds.InputInvalid].
 var (
-	ErrEndpoint = errors.New("smsp: endpoint is not an https URL, or http of a loopback address, without user, query and fragment")
 	ErrInsecure = errors.New("smsp: TLS settings skip the verification of the server")
 	ErrNoODS    = errors.New("smsp: no ODS code")
 	ErrText     = errors.New("smsp: a setting has characters that XML cannot carry")
@@ -106,8 +105,8 @@ type nobody struct{}
 func (nobody) Asking(context.Context, pds.Call) error { return nil }
 func (nobody) Answered(pds.Answer)                    {}
 
-// Check tells what is wrong with the settings, nil if nothing is: [ErrEndpoint],
-// [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
+// Check tells what is wrong with the settings, nil if nothing is:
+// [pds.ErrEndpoint], [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
 // joined.
 func (c *Client) Check() error {
 	c.once.Do(c.prepare)
@@ -140,7 +139,7 @@ func (c *Client) prepare() {
 	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
 	c.client = c.httpClient()
 
-	c.invalid = errors.Join(CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
+	c.invalid = errors.Join(pds.CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
 }
 
 func (c *Client) checkODS() error {

@@ -190,12 +190,12 @@ func TestRefusesItsSettings(t *testing.T) {
 		c    *Client
 		want error
 	}{
-		"no endpoint":       {&Client{ODS: "X99"}, ErrEndpoint},
-		"relative":          {&Client{ODS: "X99", Endpoint: "/smsp"}, ErrEndpoint},
-		"plain http":        {&Client{ODS: "X99", Endpoint: "http://smsp.example.nhs.uk/pds"}, ErrEndpoint},
-		"not quite local":   {&Client{ODS: "X99", Endpoint: "http://127.0.0.1.example.org/"}, ErrEndpoint},
-		"password":          {&Client{ODS: "X99", Endpoint: "https://u:p@smsp.example.nhs.uk/"}, ErrEndpoint},
-		"query":             {&Client{ODS: "X99", Endpoint: "https://smsp.example.nhs.uk/?a=b"}, ErrEndpoint},
+		"no endpoint":       {&Client{ODS: "X99"}, pds.ErrEndpoint},
+		"relative":          {&Client{ODS: "X99", Endpoint: "/smsp"}, pds.ErrEndpoint},
+		"plain http":        {&Client{ODS: "X99", Endpoint: "http://smsp.example.nhs.uk/pds"}, pds.ErrEndpoint},
+		"not quite local":   {&Client{ODS: "X99", Endpoint: "http://127.0.0.1.example.org/"}, pds.ErrEndpoint},
+		"password":          {&Client{ODS: "X99", Endpoint: "https://u:p@smsp.example.nhs.uk/"}, pds.ErrEndpoint},
+		"query":             {&Client{ODS: "X99", Endpoint: "https://smsp.example.nhs.uk/?a=b"}, pds.ErrEndpoint},
 		"no ODS code":       {&Client{Endpoint: "http://[::1]:80/"}, ErrNoODS},
 		"control character": {&Client{ODS: "X\x00", Endpoint: "http://[::1]:80/"}, ErrText},
 		"in an audit id":    {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", AuditIDs: []AuditID{{URI: "\x00"}}}, ErrText},
@@ -467,24 +467,6 @@ func TestBodies(t *testing.T) {
 				t.Errorf("recorded %q with %d bytes, want %q", a.Reason, len(a.Body), tt.reason)
 			}
 		})
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	for in, want := range map[string]time.Duration{
-		"":                              0,
-		"7":                             7 * time.Second,
-		"-7":                            0,
-		"soon":                          0,
-		"4294967295":                    maxRetryAfter,
-		"99999999999999999999":          0,
-		"Tue, 04 Mar 2025 09:15:30 GMT": 30 * time.Second,
-		"Tue, 04 Mar 2025 09:14:30 GMT": 0,
-		"Tue, 04 Mar 2070 09:14:30 GMT": maxRetryAfter,
-	} {
-		if got := retryAfter(http.Header{"Retry-After": {in}}, testNow); got != want {
-			t.Errorf("retryAfter(%q) = %v, want %v", in, got, want)
-		}
 	}
 }
 
