@@ -8,11 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"time"
 
-	"spinetrace/pds"
 	"spinetrace/pds/pdstest"
+	"spinetrace/pds/pdstest/simulator"
 	"spinetrace/smsp/smsptest"
 	"spinetrace/testdata"
 )
@@ -28,26 +27,17 @@ const banner = `****************************************************************
 `
 
 // faultRows is the flag --fault, which may be repeated.
-type faultRows []smsptest.Fault
+type faultRows []simulator.Fault
 
 func (f *faultRows) String() string { return "" }
 
 func (f *faultRows) Set(row string) error {
-	fault, err := smsptest.ParseFault(row)
+	fault, err := simulator.ParseFault(row)
 	if err != nil {
-		return fmt.Errorf("%s; op is one of %s", strings.TrimPrefix(err.Error(), "smsptest: "), strings.Join(operations(), ", "))
+		return err
 	}
 	*f = append(*f, fault)
 	return nil
-}
-
-// operations are the mini services that a fault row can name.
-func operations() []string {
-	var names []string
-	for want := pds.Verify; want <= pds.DetailsBySearch; want++ {
-		names = append(names, want.String())
-	}
-	return names
 }
 
 // simulate runs the simulator of the mini services until ctx ends.

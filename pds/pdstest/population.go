@@ -98,6 +98,18 @@ func (p *Population) Current(n pds.NHSNumber) *Person {
 	return nil
 }
 
+// Stranger returns somebody born on another day than asked, or nil. Misbehaving services
+// answer with one.
+func (p *Population) Stranger(asked pds.Date) *Person {
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.SupersededBy.IsZero() && !e.Invalidated && !e.Record.BirthDate.Agrees(asked) {
+			return &e.Person
+		}
+	}
+	return nil
+}
+
 // survivor follows successors; nil when one is missing or the way is a circle.
 func (p *Population) survivor(e *entry) *entry {
 	for range p.entries {

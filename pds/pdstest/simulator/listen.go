@@ -1,4 +1,4 @@
-package smsptest
+package simulator
 
 import (
 	"crypto/tls"
@@ -10,34 +10,25 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
-
-	"spinetrace/pds/pdstest"
 )
 
-// TB is the part of testing.TB that [NewServer] and [NewTLSServer] use.
+// TB is the part of testing.TB that [Server.StartFor] uses.
 type TB interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
 }
 
-// NewServer starts a server for a test, on a free port of this machine. It is closed with
-// the test.
-func NewServer(tb TB, people *pdstest.Population, faults ...Fault) *Server {
-	tb.Helper()
-	s := New(people, faults...)
-	s.startFor(tb, nil)
-	return s
-}
-
-func (s *Server) startFor(tb TB, config *tls.Config) {
+// StartFor starts a server for a test, on a free port of this machine. It is closed with the
+// test.
+func (s *Server[R]) StartFor(tb TB, config *tls.Config) {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err == nil {
 		err = s.Start(ln, config)
 	}
 	if err != nil {
-		tb.Fatalf("smsptest: start: %v", err)
+		tb.Fatalf("%s: start: %v", s.service.Package, err)
 	}
 	tb.Cleanup(func() { _ = s.Close() }) // its tests are over
 }
@@ -59,6 +50,7 @@ func Loopback(addr string) bool {
 
 // listening is a server that was started.
 type listening struct {
+	name string
 	http *http.Server
 	done chan struct{} // closed when Serve has returned
 	err  error
@@ -66,7 +58,7 @@ type listening struct {
 
 // Start serves on ln, with TLS if config is not nil, until [Server.Close]. It returns at
 // once; it can be called once.
-func (s *Server) Start(ln net.Listener, config *tls.Config) error {
+func (s *Server[R]) Start(ln net.Listener, config *tls.Config) error {
 	scheme := "http"
 	if config != nil {
 		scheme, ln = "https", tls.NewListener(ln, config)
@@ -75,10 +67,11 @@ func (s *Server) Start(ln net.Listener, config *tls.Config) error {
 	defer s.mu.Unlock()
 	if s.listening != nil || s.stopped {
 		_ = ln.Close()
-		return errors.New("smsptest: started or closed before")
+		return fmt.Errorf("%s: started or closed before", s.service.Package)
 	}
-	s.URL = fmt.Sprintf("%s://%s/smsp/pds", scheme, ln.Addr())
+	s.URL = fmt.Sprintf("%s://%s%s", scheme, ln.Addr(), s.service.Path)
 	s.listening = &listening{
+		name: s.service.Package,
 		http: &http.Server{
 			Handler: s,
 			// No ReadTimeout: it would end a hang, as a client that has left.
@@ -92,7 +85,7 @@ func (s *Server) Start(ln net.Listener, config *tls.Config) error {
 	return nil
 }
 
-func (s *Server) errorLog() *log.Logger {
+func (s *Server[R]) errorLog() *log.Logger {
 	if s.ErrorLog != nil {
 		return s.ErrorLog
 	}
@@ -102,7 +95,7 @@ func (s *Server) errorLog() *log.Logger {
 func (l *listening) serve(ln net.Listener) {
 	defer close(l.done)
 	if err := l.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		l.err = fmt.Errorf("smsptest: serve: %w", err)
+		l.err = fmt.Errorf("%s: serve: %w", l.name, err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package smsptest
+package simulator
 
 import (
 	"crypto/ecdsa"
@@ -12,31 +12,29 @@ import (
 	"math/big"
 	"net"
 	"time"
-
-	"spinetrace/pds/pdstest"
 )
 
-// Certificates are what the two sides of mutual TLS need, made for one test and signed by
-// an authority that is forgotten at once. All are PEM.
+// Certificates are what the two sides of mutual TLS need, signed by an
+// authority that is forgotten at once. All are PEM.
 type Certificates struct {
 	CA                     []byte // the authority's certificate
 	Cert, Key              []byte // the client's
 	ServerCert, ServerPriv []byte // the server's, for localhost and the loopback addresses
 }
 
-// NewCertificates makes certificates that are valid for an hour.
-func NewCertificates() (*Certificates, error) {
-	ca, err := issue("smsptest authority", nil)
+// NewCertificates makes certificates that are valid for so long.
+func NewCertificates(lifetime time.Duration) (*Certificates, error) {
+	ca, err := issue("simulator authority", nil, lifetime)
 	if err != nil {
-		return nil, fmt.Errorf("smsptest: certificates: %w", err)
+		return nil, fmt.Errorf("simulator: certificates: %w", err)
 	}
-	client, err := issue("smsptest client", ca)
+	client, err := issue("simulator client", ca, lifetime)
 	if err != nil {
-		return nil, fmt.Errorf("smsptest: certificates: %w", err)
+		return nil, fmt.Errorf("simulator: certificates: %w", err)
 	}
-	server, err := issue("localhost", ca)
+	server, err := issue("localhost", ca, lifetime)
 	if err != nil {
-		return nil, fmt.Errorf("smsptest: certificates: %w", err)
+		return nil, fmt.Errorf("simulator: certificates: %w", err)
 	}
 	return &Certificates{
 		CA: ca.certPEM, Cert: client.certPEM, Key: client.keyPEM,
@@ -48,45 +46,36 @@ func NewCertificates() (*Certificates, error) {
 func (c *Certificates) Client() (*tls.Config, error) {
 	own, err := tls.X509KeyPair(c.Cert, c.Key)
 	if err != nil {
-		return nil, fmt.Errorf("smsptest: client certificate: %w", err)
+		return nil, fmt.Errorf("simulator: client certificate: %w", err)
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}, RootCAs: c.pool(),
 	}, nil
 }
 
-// Server returns the server's side, which insists on a client certificate.
+// Server returns the server's side, for clients without a certificate.
 func (c *Certificates) Server() (*tls.Config, error) {
 	own, err := tls.X509KeyPair(c.ServerCert, c.ServerPriv)
 	if err != nil {
-		return nil, fmt.Errorf("smsptest: server certificate: %w", err)
+		return nil, fmt.Errorf("simulator: server certificate: %w", err)
 	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.pool(),
-	}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}}, nil
+}
+
+// MutualServer returns the server's side that insists on a client certificate.
+func (c *Certificates) MutualServer() (*tls.Config, error) {
+	config, err := c.Server()
+	if err != nil {
+		return nil, err
+	}
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, c.pool()
+	return config, nil
 }
 
 func (c *Certificates) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.CA)
 	return pool
-}
-
-// NewTLSServer is [NewServer] with mutual TLS, and returns what its clients need for it.
-func NewTLSServer(tb TB, people *pdstest.Population, faults ...Fault) (*Server, *Certificates) {
-	tb.Helper()
-	certs, err := NewCertificates()
-	if err != nil {
-		tb.Fatalf("%v", err)
-	}
-	config, err := certs.Server()
-	if err != nil {
-		tb.Fatalf("%v", err)
-	}
-	s := New(people, faults...)
-	s.startFor(tb, config)
-	return s, certs
 }
 
 // issued is a certificate with its key.
@@ -97,12 +86,12 @@ type issued struct {
 }
 
 // issue makes a certificate, signed by the authority or, if there is none, one itself.
-func issue(name string, by *issued) (*issued, error) {
+func issue(name string, by *issued, lifetime time.Duration) (*issued, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	form := certificateFor(name, by == nil)
+	form := certificateFor(name, by == nil, lifetime)
 	parent, signer := form, key
 	if by != nil {
 		parent, signer = by.cert, by.key
@@ -126,13 +115,13 @@ func issue(name string, by *issued) (*issued, error) {
 	}, nil
 }
 
-func certificateFor(name string, authority bool) *x509.Certificate {
+func certificateFor(name string, authority bool, lifetime time.Duration) *x509.Certificate {
 	now := time.Now()
 	form := &x509.Certificate{
 		SerialNumber:          big.NewInt(now.UnixNano()),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             now.Add(-time.Minute),
-		NotAfter:              now.Add(time.Hour),
+		NotAfter:              now.Add(lifetime),
 		BasicConstraintsValid: true,
 		IsCA:                  authority,
 	}
