@@ -51,7 +51,7 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer, "messages", len(batch.Messages))
 		return worst(batch.Messages, answers), nil
 	}
-	return batch.Reply(h.header(""), answers), nil
+	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers), nil
 }
 
 // answerInBatch answers one message of a batch. A query has no place there.

@@ -2,6 +2,7 @@ package hl7v2
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,9 +82,94 @@ func TestBatchReply(t *testing.T) {
 	}
 	h := header
 	h.ControlID = "NT0000000999"
-	golden(t, "batch", batch.Reply(h, answers))
+	numbered := func() Header { return h }
+	golden(t, "batch", batch.Reply(numbered, answers))
 
-	golden(t, "batch-empty", Split([]byte("FHS|^~\\&|PAS|RXX|ST|RXX|20250601||||F1\rFTS|0\r")).Reply(h, nil))
+	golden(t, "batch-empty", Split([]byte("FHS|^~\\&|PAS|RXX|ST|RXX|20250601||||F1\rFTS|0\r")).Reply(numbered, nil))
+}
+
+// Each case is a frame, without the fields that only name its sender, and the headers and
+// trailers of the answer to it; an M stands for the answer to a message.
+func TestBatchReplyOfOddFrames(t *testing.T) {
+	const m = "MSH|^~\\&|PAS\r"
+	fhs, bhs := "FHS|^~\\&|||||||||F1\r", func(id string) string { return "BHS|^~\\&|||||||||" + id + "\r" }
+	for name, tt := range map[string]struct{ in, want string }{
+		"two batches of a file":      {fhs + bhs("B1") + m + "BTS|1\r" + bhs("B2") + m + m + "BTS|2\rFTS|2\r", "FHS F1, BHS B1, M, BTS|1, BHS B2, M, M, BTS|2, FTS|2"},
+		"two batches, no file":       {bhs("B1") + m + "BTS|1\r" + bhs("B2") + m + "BTS|1\r", "BHS B1, M, BTS|1, BHS B2, M, BTS|1"},
+		"one batch of a file":        {fhs + bhs("B1") + m + "BTS|1\rFTS|1\r", "BHS B1, M, BTS|1"},
+		"a file without batches":     {fhs + m + "FTS|0\r", "BHS F1, M, BTS|1"},
+		"the second counts wrong":    {fhs + bhs("B1") + m + "BTS|1\r" + bhs("B2") + m + "BTS|3\rFTS|2\r", "FHS F1, BHS B1, M, BTS|1, BHS B2, M, BTS|1|count mismatch, FTS|2"},
+		"the file counts wrong":      {fhs + bhs("B1") + m + "BTS|1\r" + bhs("B2") + m + "BTS|1\rFTS|3\r", "FHS F1, BHS B1, M, BTS|1, BHS B2, M, BTS|1, FTS|2|count mismatch"},
+		"no trailer for the file":    {fhs + bhs("B1") + m + "BTS|1\r", "BHS B1, M, BTS|1|count mismatch"},
+		"no trailer for the first":   {bhs("B1") + m + bhs("B2") + m + "BTS|1\r", "BHS B1, M, BTS|1|count mismatch, BHS B2, M, BTS|1"},
+		"one message outside":        {bhs("B1") + m + "BTS|1\r" + m, "BHS B1, M, BTS|1, BHS , M, BTS|1"},
+		"one outside, in a file":     {fhs + m + bhs("B1") + m + "BTS|1\rFTS|1\r", "FHS F1, BHS F1, M, BTS|1, BHS B1, M, BTS|1, FTS|2"},
+		"two trailers":               {bhs("B1") + m + "BTS|1\rBTS|1\r", "BHS B1, M, BTS|1"},
+		"repeated delimiters":        {"BHS|^^~\\|||||||||B1\r" + m + "BTS|1\r", "BHS B1, M, BTS|1|encoding characters not usable"},
+		"letters for delimiters":     {"BHS|ABCD|||||||||B1\r" + m + "BTS|1\r", "BHS B1, M, BTS|1|encoding characters not usable"},
+		"no delimiters":              {"BHS||||||||||B1\r" + m + "BTS|1\r", "BHS B1, M, BTS|1|encoding characters not usable"},
+		"short delimiters":           {"BHS|^~|||||||||B1\r" + m + "BTS|1\r", "BHS B1, M, BTS|1"},
+		"messages of all delimiters": {bhs("B1") + m + "MSH|^~|PAS\rMSH|^|PAS\rMSH||PAS\rMSH|^^~\\|PAS\rMSH|ABCDE|PAS\rBTS|6\r", "BHS B1, M, M, M, M, M, M, BTS|6"},
+		"what is no header":          {bhs("B1") + m + "MSH is here\rMSH|too long to be one|\rMSHX|^~|\rBTS|1\r", "BHS B1, M, BTS|1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			batch := Split([]byte(tt.in))
+			answers := make([][]byte, len(batch.Messages))
+			for i := range answers {
+				answers[i] = []byte("MSH|^~\\&|\r")
+			}
+			ids := 0
+			reply := batch.Reply(func() Header { ids++; return Header{ControlID: strconv.Itoa(ids)} }, answers)
+			var got []string
+			for line := range strings.Lines(strings.ReplaceAll(string(reply), "\r", "\n")) {
+				line = strings.TrimSuffix(line, "\n")
+				if name := line[:3]; name == "MSH" {
+					line = "M"
+				} else if name == "BHS" || name == "FHS" {
+					fields := append(strings.Split(line, "|"), "")
+					line = name + " " + fields[11]
+				}
+				got = append(got, line)
+			}
+			if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+			if heads := strings.Count(string(reply), "HS|"); ids != heads {
+				t.Errorf("%d control ids for %d headers", ids, heads)
+			}
+		})
+	}
+}
+
+// Where there is no batch, what looks like half a header is part of the message.
+func TestShortHeadersOutsideOfBatchesCutNothing(t *testing.T) {
+	for _, in := range []string{
+		msh + "\rNTE|1||x\rMSH|^~|PAS\r",
+		msh + "\rBHS|^^|PAS\r",
+	} {
+		if got := Split([]byte(in)); len(got.Messages) != 1 || got.Header != nil {
+			t.Errorf("%q: %d messages", in, len(got.Messages))
+		}
+	}
+}
+
+func TestWhatBelongsToNoMessage(t *testing.T) {
+	const bhs = "BHS|^~\\&|A\r"
+	for name, tt := range map[string]struct {
+		in, rest string
+		stray    bool
+	}{
+		"a message":           {msh + "\r", "", false},
+		"headers alone":       {bhs + msh + "\rBTS|1\r\r\n", bhs + "BTS|1\r\r\n", false},
+		"behind the header":   {bhs + "PID|1\r" + msh + "\rBTS|1\r", bhs + "PID|1\rBTS|1\r", true},
+		"behind the trailer":  {bhs + msh + "\rBTS|1\rPID|1\r", bhs + "BTS|1\rPID|1\r", true},
+		"before the header":   {"PID|1\r" + bhs + msh + "\rBTS|1\r", bhs + "BTS|1\r", false}, // a message, to be refused
+		"nothing but patient": {bhs + "PID|1\r", bhs + "PID|1\r", true},
+	} {
+		if got := Split([]byte(tt.in)); string(got.Rest) != tt.rest || got.Stray != tt.stray {
+			t.Errorf("%s: %q, %v", name, got.Rest, got.Stray)
+		}
+	}
 }
 
 func TestFormat(t *testing.T) {

@@ -171,7 +171,7 @@ func ExampleSplit() {
 		h := hl7v2.Header{ControlID: fmt.Sprintf("ST%d", i+1), Time: answerTime}
 		answers = append(answers, hl7v2.Reply(m, h).MSA(hl7v2.AA, m.Raw(controlID), "").Bytes())
 	}
-	reply := batch.Reply(hl7v2.Header{ControlID: "ST0", Time: answerTime}, answers)
+	reply := batch.Reply(func() hl7v2.Header { return hl7v2.Header{ControlID: "ST0", Time: answerTime} }, answers)
 	fmt.Print(strings.ReplaceAll(string(reply), "\r", "\n"))
 	// Output:
 	// BHS|^~\&|SPINETRACE|RXX|PAS|RXX|20250601101500||||ST0|B1

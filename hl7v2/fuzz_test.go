@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,56 @@ func FuzzParse(f *testing.F) {
 		checkText(t, m)
 		checkAnswer(t, m)
 		checkSet(t, m)
+	})
+}
+
+// FuzzBatch holds for every input: cut into messages and the rest, no byte is lost, and the
+// answer is a frame of well-counted batches that holds the answers in the order of the
+// messages, each group of them under the control id that it refers to.
+func FuzzBatch(f *testing.F) {
+	f.Add([]byte("FHS|^~\\&|||||||||F1\rBHS|^~\\&|||||||||B1\rMSH|^~\\&|A\rBTS|1\rBHS$*:!%$$$$$$$$$B2\rMSH|^|A\rMSH|^~\\&|B\rBTS$2\rFTS|2\r"))
+	f.Add([]byte("BHS|^^^^|A\rPID|1\rMSH||A\rMSH|^~|A\rBTS|x\rNTE\rMSH|^~\\&\r"))
+	f.Add([]byte("FHS|^~\\&|A\nMSH|^~\\&|A\nPID|a\rb\nFTS|\n"))
+	f.Add([]byte("hello\rBHS|^~\\&|A\rBTS|0\rBTS\rFTS|9\r"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		batch := Split(b)
+		total, answers := len(batch.Rest), make([][]byte, len(batch.Messages))
+		for i, m := range batch.Messages {
+			total += len(m)
+			if i%7 != 6 { // an answer that came in gets none
+				answers[i] = Reply(Head(m), header).MSA(AA, strconv.Itoa(i), "").Bytes()
+			}
+		}
+		if total != len(bytes.TrimPrefix(b, []byte(byteOrderMark))) {
+			t.Fatalf("%q was cut into %q and %q", b, batch.Messages, batch.Rest)
+		}
+		if batch.Header == nil {
+			return
+		}
+		reply := batch.Reply(func() Header { return header }, answers)
+		again := Split(reply)
+		if again.Mismatch || again.Stray || again.BadHeader || again.Header == nil {
+			t.Fatalf("%q is answered %q", b, reply)
+		}
+		var want, got []string
+		for i, answer := range answers {
+			if answer != nil {
+				want = append(want, strconv.Itoa(i))
+			}
+		}
+		for _, answer := range again.Messages {
+			m, err := Parse(answer)
+			if err != nil {
+				t.Fatalf("%q is answered %q: %v", b, reply, err)
+			}
+			got = append(got, m.Get(MustPath("MSA-2")))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q is answered %q: answers %v, want %v", b, reply, got, want)
+		}
+		if n := max(1, len(batch.groups)); len(again.groups) != n {
+			t.Fatalf("%q is answered %q: %d batches, want %d", b, reply, len(again.groups), n)
+		}
 	})
 }
 
