@@ -254,6 +254,9 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 	c.srv.state(c.peer, StateActive)
 	defer c.srv.state(c.peer, StateIdle)
 	reply, err := h.HandleOversize(ctx, c.peer, c.tls, p.body, p.size)
+	if err == nil && c.srv.Release == 2 {
+		return c.notTaken(reply)
+	}
 	return c.answer(reply, err)
 }
 

@@ -2,6 +2,7 @@ package mllp
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -35,6 +36,22 @@ func (c *conn) refuse() {
 	if c.srv.Release == 2 && c.write([]byte{nak}) == nil {
 		linger(c.nc)
 	}
+}
+
+// notTaken tells a peer of release 2 that its frame was thrown away: a negative commit block, and behind it the answer
+// that says why, for who reads on. Then the connection ends. To a peer that goes by the commit block alone the message
+// is over, and it would take an answer that it finds later for the commit block of what it sends next.
+func (c *conn) notTaken(answer []byte) bool {
+	bodies := [][]byte{{nak}}
+	if len(answer) > 0 {
+		bodies = append(bodies, answer)
+	}
+	if err := c.write(bodies...); err != nil {
+		c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
+		return false
+	}
+	linger(c.nc)
+	return false
 }
 
 // commitBlock deals with a commit block from the peer.

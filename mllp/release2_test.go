@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,15 +118,19 @@ func TestServerRelease2DoesWithoutCommit(t *testing.T) {
 	p.expectBytes(committed + answers("b"))
 }
 
-// An oversize frame that the handler deals with is taken, and one that nobody deals with is not.
+// An oversize frame is not taken, whoever deals with it: nothing behind the answer can be taken for the commit of what
+// comes next.
 func TestServerRelease2Oversize(t *testing.T) {
 	big := "\vMSH|too long|\x1c\r"
 	for name, tt := range map[string]struct {
 		hide bool
+		in   string
 		want string
 	}{
-		"answered":    {false, committed + "\vAR 207\x1c\r"},
-		"nobody asks": {true, refused},
+		"answered":          {false, big, refused + "\vAR 207\x1c\r"},
+		"nobody asks":       {true, big, refused},
+		"no end":            {false, "\v" + strings.Repeat("x", 8*mllp.HardFactor+1), refused + "\vAR 207\x1c\r"},
+		"behind a good one": {false, "\va\x1c\r" + committed + big + "\vlost\x1c\r", committed + answers("a") + refused + "\vAR 207\x1c\r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &book{}
@@ -135,9 +140,8 @@ func TestServerRelease2Oversize(t *testing.T) {
 				srv.Handler = struct{ mllp.Handler }{b}
 			}
 			p := dial(t, startServer(t, srv))
-			p.send(big)
-			closeWrite(t, p)
-			if got := p.rest(); got != tt.want {
+			p.send(tt.in)
+			if got := p.rest(); got != tt.want { // up to the end, which the server makes
 				t.Errorf("answered %q, want %q", got, tt.want)
 			}
 		})

@@ -32,7 +32,7 @@ type Handler interface {
 type FaultHandler interface {
 	// HandleOversize is told of a frame longer than MaxFrame when its end has come, and of one that reached
 	// HardFactor times MaxFrame, after which the connection closes. A non-nil reply is sent before, and an error
-	// closes the connection without one.
+	// closes the connection without one. In release 2 the connection closes in any case.
 	HandleOversize(ctx context.Context, peer netip.AddrPort, tls *tls.ConnectionState, head []byte, size int64) (reply []byte, err error)
 
 	// HandleBroken is told of bytes that never became a message. The reason is one of the Broken constants. Nothing

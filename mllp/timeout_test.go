@@ -2,6 +2,7 @@ package mllp_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -98,6 +99,30 @@ func TestHalfAFrameThenSilence(t *testing.T) {
 		healthy.send("\vb\x1c\r")
 		healthy.expect("b")
 	})
+}
+
+// A peer of a TLS port that says nothing, or half of a greeting, is not waited for without end.
+func TestHandshakeThatNeverEnds(t *testing.T) {
+	for name, said := range map[string]string{"nothing": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"} {
+		t.Run(name, func(t *testing.T) {
+			cert := newAuthority(t).issue(t, "adapter.test", time.Now().Add(time.Hour))
+			secure := func(srv *mllp.Server) { srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}} }
+			inBubble(t, secure, func(t *testing.T, b *book, _ *mllp.Server, l *pipes) {
+				p, began := l.dial(t), time.Now()
+				p.send(said)
+				for !p.ended() {
+					if time.Since(began) > time.Minute {
+						t.Fatal("the connection is still open")
+					}
+				}
+				b.waitClosed(t, 1)
+				var refusal *mllp.HandshakeError
+				if len(b.log) != 1 || !errors.As(b.log[0], &refusal) || refusal.Reason != mllp.HandshakeTimeout {
+					t.Errorf("logged %v, want the reason %q", b.log, mllp.HandshakeTimeout)
+				}
+			})
+		})
+	}
 }
 
 func TestFrameThatNeverEnds(t *testing.T) {
