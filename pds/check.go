@@ -15,8 +15,12 @@ type Rules struct {
 }
 
 // Check applies the input rules of smsp.md section 6.1, the same for every back end. It
-// returns a Result with [Refused] (code SMSP-0001) or [OldStyle] and false when the
-// question must not be sent; Reason names the field.
+// returns a Result with [Refused] (code SMSP-0001) and false when the question must not be
+// sent; Reason names the field.
+//
+// The number itself needs no rule: a [Request] can hold none that [ParseNHSNumber] refuses.
+// Whoever reads numbers answers [ErrNotTenDigits] as [OldStyle] and [ErrCheckDigit] as
+// [Refused] (pds-fhir.md section 9.5).
 func (r Rules) Check(req Request) (Result, bool) {
 	field := r.fault(req)
 	if field == "" {
@@ -58,26 +62,28 @@ func (r Rules) fault(req Request) string {
 }
 
 // datePlausible refuses dates before 1850 and in the future, and days that no calendar has.
+// The patient may have been born in the hour by which British Summer Time is ahead.
 func (r Rules) datePlausible(d Date) bool {
 	now := time.Now
 	if r.Now != nil {
 		now = r.Now
 	}
-	today := now()
+	today := now().Add(time.Hour)
 	month, day := max(d.Month, 1), max(d.Day, 1)
 	t := time.Date(d.Year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
 	exists := t.Day() == day && int(t.Month()) == month
 	return exists && d.Year >= 1850 && !t.After(today)
 }
 
-// wildcardsFine applies the wildcard rule: one "*", last, after two characters or more.
+// wildcardsFine applies the wildcard rule: one "*", last, after two characters or more that
+// are not spaces.
 func (r Rules) wildcardsFine(searching bool, s string) bool {
 	at := strings.IndexAny(s, "*?%")
 	if at < 0 {
 		return true
 	}
 	return searching && r.AllowWildcards && s[at] == '*' &&
-		at == len(s)-1 && utf8.RuneCountInString(s[:at]) >= 2
+		at == len(s)-1 && utf8.RuneCountInString(strings.ReplaceAll(s[:at], " ", "")) >= 2
 }
 
 // postcodeFine allows at most eight letters and digits with at most one space (and a

@@ -21,7 +21,7 @@ func ParseDate(s string) (Date, error) {
 		return Date{}, ErrDate
 	}
 	t, err := time.Parse(layout, s)
-	if err != nil {
+	if err != nil || t.Year() == 0 { // a Date of the year 0 is not known
 		return Date{}, ErrDate
 	}
 	d := Date{t.Year(), int(t.Month()), t.Day()}
@@ -140,6 +140,7 @@ type Patient struct {
 	Title        string
 	Given        []string
 	Family       string
+	NameText     string // a name that the record has in one piece, in an order that nobody knows; beside the parts or without them
 	Sex          Sex
 	BirthDate    Date
 	Deceased     bool

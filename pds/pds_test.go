@@ -97,7 +97,7 @@ func TestParseDate(t *testing.T) {
 			t.Errorf("ParseDate(%q): error %v, or not what it said", in, err)
 		}
 	}
-	for _, in := range []string{"", "19", "19621", "20230229", "196213", "1962041", "1962-04-17", "abcd", "00000101x"} {
+	for _, in := range []string{"", "19", "19621", "20230229", "196213", "1962041", "1962-04-17", "abcd", "0000", "00000101", "00000101x"} {
 		if _, err := pds.ParseDate(in); !errors.Is(err, pds.ErrDate) {
 			t.Errorf("ParseDate(%q): error %v, want ErrDate", in, err)
 		}
@@ -142,32 +142,39 @@ func TestRulesCheck(t *testing.T) {
 		req   pds.Request
 		want  string // the reason, "" when the question may be sent
 	}{
-		"verify":                        {req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: pds.Demographics{BirthDate: born}}},
-		"verify with a short surname":   {req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: full}},
-		"search":                        {req: pds.Request{Want: pds.Number, Who: full}},
-		"either, by number":             {req: pds.Request{Want: pds.Details, NHSNumber: n, Who: pds.Demographics{BirthDate: born}}},
-		"no operation":                  {req: pds.Request{Who: full}, want: "operation"},
-		"verify without a number":       {req: pds.Request{Want: pds.Verify, Who: full}, want: "NHS number missing"},
-		"details without a number":      {req: pds.Request{Want: pds.DetailsByNumber, Who: full}, want: "NHS number missing"},
-		"no birth date":                 {req: pds.Request{Want: pds.Verify, NHSNumber: n}, want: "birth date missing"},
-		"born in 1849":                  {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 1849 })}, want: "birth date out of range"},
-		"born in the future":            {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 2999 })}, want: "birth date out of range"},
-		"born on a day nobody was":      {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Day = 31 })}, want: "birth date out of range"},
-		"partial date":                  {req: pds.Request{Want: pds.Number, Who: partial}, want: "birth date partial"},
-		"partial date, allowed":         {rules: lax, req: pds.Request{Want: pds.DetailsBySearch, Who: partial}},
-		"partial date, never to verify": {rules: lax, req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: partial}, want: "birth date partial"},
-		"search without a name":         {req: pds.Request{Want: pds.Number, Who: wild(" ")}, want: "family name missing"},
-		"search without sex":            {req: pds.Request{Want: pds.DetailsBySearch, Who: with(func(d *pds.Demographics) { d.Sex = 0 })}, want: "sex missing"},
-		"either, without a number":      {req: pds.Request{Want: pds.Details, Who: pds.Demographics{BirthDate: born}}, want: "family name missing"},
-		"wildcard":                      {req: pds.Request{Want: pds.Number, Who: wild("HAL*")}, want: "family name has a wildcard"},
-		"wildcard, allowed":             {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HA*")}},
-		"wildcard first":                {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("*")}, want: "family name has a wildcard"},
-		"wildcard after one letter":     {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("Ó*")}, want: "family name has a wildcard"},
-		"two wildcards":                 {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HA*L*")}, want: "family name has a wildcard"},
-		"question mark":                 {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HAL?")}, want: "family name has a wildcard"},
-		"wildcard, never to verify":     {rules: lax, req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: wild("HAL*")}, want: "family name has a wildcard"},
-		"long postcode":                 {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "LS99 1AEE" })}, want: "postcode"},
-		"two spaces in a postcode":      {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "L 9 1AE" })}, want: "postcode"},
+		"verify":                              {req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: pds.Demographics{BirthDate: born}}},
+		"verify with a short surname":         {req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: full}},
+		"search":                              {req: pds.Request{Want: pds.Number, Who: full}},
+		"either, by number":                   {req: pds.Request{Want: pds.Details, NHSNumber: n, Who: pds.Demographics{BirthDate: born}}},
+		"no operation":                        {req: pds.Request{Who: full}, want: "operation"},
+		"verify without a number":             {req: pds.Request{Want: pds.Verify, Who: full}, want: "NHS number missing"},
+		"details without a number":            {req: pds.Request{Want: pds.DetailsByNumber, Who: full}, want: "NHS number missing"},
+		"no birth date":                       {req: pds.Request{Want: pds.Verify, NHSNumber: n}, want: "birth date missing"},
+		"born in 1849":                        {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 1849 })}, want: "birth date out of range"},
+		"born in the future":                  {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 2999 })}, want: "birth date out of range"},
+		"born on a day nobody was":            {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Day = 31 })}, want: "birth date out of range"},
+		"partial date":                        {req: pds.Request{Want: pds.Number, Who: partial}, want: "birth date partial"},
+		"partial date, allowed":               {rules: lax, req: pds.Request{Want: pds.DetailsBySearch, Who: partial}},
+		"partial date, never to verify":       {rules: lax, req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: partial}, want: "birth date partial"},
+		"search without a name":               {req: pds.Request{Want: pds.Number, Who: wild(" ")}, want: "family name missing"},
+		"search without sex":                  {req: pds.Request{Want: pds.DetailsBySearch, Who: with(func(d *pds.Demographics) { d.Sex = 0 })}, want: "sex missing"},
+		"either, without a number":            {req: pds.Request{Want: pds.Details, Who: pds.Demographics{BirthDate: born}}, want: "family name missing"},
+		"wildcard":                            {req: pds.Request{Want: pds.Number, Who: wild("HAL*")}, want: "family name has a wildcard"},
+		"wildcard, allowed":                   {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HA*")}},
+		"wildcard first":                      {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("*")}, want: "family name has a wildcard"},
+		"wildcard after one letter":           {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("Ó*")}, want: "family name has a wildcard"},
+		"two wildcards":                       {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HA*L*")}, want: "family name has a wildcard"},
+		"question mark":                       {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("HAL?")}, want: "family name has a wildcard"},
+		"wildcard, never to verify":           {rules: lax, req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: wild("HAL*")}, want: "family name has a wildcard"},
+		"wildcard after a letter and a space": {rules: lax, req: pds.Request{Want: pds.Number, Who: wild("O *")}, want: "family name has a wildcard"},
+		"wildcard in a given name":            {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Given = "WEI*" })}, want: "given name has a wildcard"},
+		"wildcard in a postcode":              {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "LS9*" })}, want: "postcode has a wildcard"},
+		"wildcard in a postcode, allowed":     {rules: lax, req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "LS9*" })}},
+		"postcode with a hyphen":              {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "LS99-1AE" })}, want: "postcode"},
+		"postcode that is not sent":           {req: pds.Request{Want: pds.Verify, NHSNumber: n, Who: with(func(d *pds.Demographics) { d.Postcode = "?" })}},
+		"partial date, never to either":       {rules: lax, req: pds.Request{Want: pds.Details, Who: partial}, want: "birth date partial"},
+		"long postcode":                       {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "LS99 1AEE" })}, want: "postcode"},
+		"two spaces in a postcode":            {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.Postcode = "L 9 1AE" })}, want: "postcode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, ok := tt.rules.Check(tt.req)
@@ -178,6 +185,19 @@ func TestRulesCheck(t *testing.T) {
 				t.Errorf("got %v, %s, %q; want %q", res.Outcome, res.Code, res.Reason, tt.want)
 			}
 		})
+	}
+}
+
+// TestBornToday is about the first hour of a day of British Summer Time, which is yesterday
+// in UTC.
+func TestBornToday(t *testing.T) {
+	rules := pds.Rules{Now: func() time.Time { return time.Date(2025, 7, 1, 23, 10, 0, 0, time.UTC) }}
+	for day, want := range map[int]bool{1: true, 2: true, 3: false} {
+		req := pds.Request{Want: pds.Verify, NHSNumber: pds.MustNHSNumber("9990000018")}
+		req.Who.BirthDate = pds.Date{Year: 2025, Month: 7, Day: day}
+		if _, ok := rules.Check(req); ok != want {
+			t.Errorf("born on 2 July plus %d days, at ten past midnight: accepted %v, want %v", day-2, ok, want)
+		}
 	}
 }
 
@@ -240,19 +260,62 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-func TestRetryObeysTheContext(t *testing.T) {
+func TestRetryDoesNotWaitInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s := &script{errs: []error{busy, busy, busy}}
 		start := time.Now()
-		if _, err := pds.Retry(s, pds.Backoff{Jitter: -1}).Trace(ctx, pds.Request{}); err == nil {
-			t.Error("no error")
+		_, err := pds.Retry(s, pds.Backoff{Jitter: -1}).Trace(ctx, pds.Request{})
+		if pds.ClassOf(err) != pds.Busy {
+			t.Errorf("error %v, want that of the last attempt", err)
 		}
-		if took := time.Since(start); took != time.Second || s.called != 2 {
-			t.Errorf("asked %d times in %v, want 2 in 1s", s.called, took)
+		// The third would come at 2.5 s.
+		if took := time.Since(start); took != 500*time.Millisecond || s.called != 2 {
+			t.Errorf("asked %d times in %v, want 2 in 500ms", s.called, took)
 		}
 	})
+}
+
+func TestRetryEndsWhenItsCallerGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer time.AfterFunc(time.Second, cancel).Stop()
+		s := &script{errs: []error{later}}
+		start := time.Now()
+		_, err := pds.Retry(s, pds.Backoff{}).Trace(ctx, pds.Request{})
+		if took := time.Since(start); pds.ClassOf(err) != pds.Busy || took != time.Second || s.called != 1 {
+			t.Errorf("error %v, asked %d times in %v; want the first error after 1s", err, s.called, took)
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	for name, tt := range map[string]struct {
+		backoff pds.Backoff
+		err     error
+		least   time.Duration
+		most    time.Duration
+	}{
+		"factor 2":                     {pds.Backoff{Attempts: 4, Delay: time.Second, Factor: 2, MaxDelay: 4 * time.Second, Jitter: -1}, busy, 7 * time.Second, 7 * time.Second},
+		"the longest delay":            {pds.Backoff{Attempts: 4, Delay: time.Second, Factor: 10, MaxDelay: 3 * time.Second, Jitter: -1}, busy, 7 * time.Second, 7 * time.Second},
+		"a factor that would shorten":  {pds.Backoff{Attempts: 4, Delay: time.Second, Factor: 0.1, Jitter: -1}, busy, 3 * time.Second, 3 * time.Second},
+		"many attempts":                {pds.Backoff{Attempts: 2000, Delay: time.Second, Factor: 1e9, Jitter: -1}, busy, (1 + 1998*2) * time.Second, (1 + 1998*2) * time.Second},
+		"jitter":                       {pds.Backoff{}, busy, 1250 * time.Millisecond, 3750 * time.Millisecond},
+		"jitter never comes too early": {pds.Backoff{Attempts: 2}, later, 9 * time.Second, 9250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				_, err := pds.Retry(pds.TracerFunc(func(context.Context, pds.Request) (pds.Result, error) {
+					return pds.Result{}, tt.err
+				}), tt.backoff).Trace(context.Background(), pds.Request{})
+				if took := time.Since(start); took < tt.least || took > tt.most || err == nil {
+					t.Errorf("%v after %v, want %v to %v", err, took, tt.least, tt.most)
+				}
+			})
+		})
+	}
 }
 
 func TestLimit(t *testing.T) {

@@ -3,19 +3,19 @@ package pds
 import (
 	"context"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
 // Backoff says how often and how soon a question is asked again. The zero value is the
 // contract's default: three attempts in all, 0.5 s and 2 s apart, each ± 50 %.
 type Backoff struct {
 	Attempts int           // in all; default 3
-	Delay    time.Duration // before the second attempt; default 500 ms; four times longer before each further one
+	Delay    time.Duration // before the second attempt; default 500 ms
+	Factor   float64       // how many times longer each further delay is; default 4, at least 1
 	MaxDelay time.Duration // default 2 s; a service's Retry-After may ask for more
-	Jitter   float64       // share of the delay, 0 to 1; default 0.5; negative means none
+	Jitter   float64       // share of the delay, 0 to 1; default 0.5; negative means none; a Retry-After is only made longer
 }
 
 func (b Backoff) withDefaults() Backoff {
@@ -25,6 +25,9 @@ func (b Backoff) withDefaults() Backoff {
 	if b.Delay == 0 {
 		b.Delay = 500 * time.Millisecond
 	}
+	if b.Factor == 0 {
+		b.Factor = 4
+	}
 	if b.MaxDelay == 0 {
 		b.MaxDelay = 2 * time.Second
 	}
@@ -33,45 +36,56 @@ func (b Backoff) withDefaults() Backoff {
 	}
 	b.Jitter = max(b.Jitter, 0)
 	b.MaxDelay = max(b.MaxDelay, b.Delay)
+	b.Factor = max(b.Factor, 1)
 	return b
+}
+
+// delay returns how long to wait after a number of attempts, the last of which ended with
+// err. What the service asked for is never shortened.
+func (b Backoff) delay(attempts int, err error) time.Duration {
+	delay := min(float64(b.Delay)*math.Pow(b.Factor, float64(attempts-1)), float64(b.MaxDelay))
+	delay *= 1 + b.Jitter*(2*rand.Float64()-1)
+	if e, ok := errors.AsType[*Error](err); ok && e.RetryAfter > 0 {
+		return max(time.Duration(delay), e.RetryAfter+time.Duration(b.Jitter*rand.Float64()*float64(b.Delay)))
+	}
+	return time.Duration(delay)
 }
 
 // Retry asks again while [Retryable] says that it may help: a new attempt with new ids
 // and the same fields, never fewer. An invalid response is asked again once at most
-// (smsp.md section 12). Waits obey the context; the last error is returned.
+// (smsp.md section 12). The last error is returned, at once when the next attempt would come
+// after the end of the context.
 func Retry(next Tracer, b Backoff) Tracer {
 	b = b.withDefaults()
-	policy := retrypolicy.NewBuilder[Result]().
-		WithMaxAttempts(b.Attempts).
-		WithBackoffFactor(b.Delay, b.MaxDelay+1, 4). // the library wants the maximum above the delay
-		WithJitterFactor(b.Jitter).
-		WithDelayFunc(retryAfter).
-		HandleIf(func(_ Result, err error) bool { return Retryable(err) }).
-		ReturnLastFailure().
-		Build()
-	retry := failsafe.With(policy)
 	return TracerFunc(func(ctx context.Context, req Request) (Result, error) {
 		invalid := 0
-		return retry.WithContext(ctx).Get(func() (Result, error) {
+		for attempts := 1; ; attempts++ {
 			res, err := next.Trace(ctx, req)
-			var e *Error
-			if errors.As(err, &e) && e.Class == ResponseInvalid {
+			if e, ok := errors.AsType[*Error](err); ok && e.Class == ResponseInvalid {
 				if invalid++; invalid > 1 {
 					final := *e
 					final.Retry = false
-					return res, &final
+					err = &final
 				}
 			}
-			return res, err
-		})
+			if !Retryable(err) || attempts >= b.Attempts || !pause(ctx, b.delay(attempts, err)) {
+				return res, err
+			}
+		}
 	})
 }
 
-// retryAfter returns what the service asked for, or -1, which leaves the back-off to rule.
-func retryAfter(exec failsafe.ExecutionAttempt[Result]) time.Duration {
-	var e *Error
-	if errors.As(exec.LastError(), &e) && e.RetryAfter > 0 {
-		return e.RetryAfter
+// pause waits and tells whether it has: not if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	if deadline, limited := ctx.Deadline(); limited && time.Until(deadline) <= d {
+		return false
 	}
-	return -1
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
