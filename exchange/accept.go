@@ -34,13 +34,32 @@ func (h *Handler) level(m *hl7v2.Message, code hl7v2.AckCode) hl7v2.AckCode {
 	return code
 }
 
+// refusal returns the code of a refusal on the level that the message's sender asked for. CR
+// is for what a header says; what is our own trouble is CE there.
+func (h *Handler) refusal(m *hl7v2.Message, n nack) hl7v2.AckCode {
+	if h.accepts(m) && n.fault.Code == hl7v2.CodeApplicationFailure {
+		return hl7v2.CE
+	}
+	return h.level(m, h.Profile.code(n))
+}
+
 // sent returns what goes on the wire: the reply, unless the sender wants to hear nothing of
-// this kind. The journal has it either way.
+// this kind. The journal has it either way. A message that cannot be parsed, or of which only
+// the beginning was kept, says what it wants in its header like any other.
 func (x *exchange) sent(reply []byte, code hl7v2.AckCode) []byte {
-	if !x.h.accepts(x.m) {
+	m := x.m
+	if m == nil && x.h.Enhanced {
+		m = hl7v2.Head(x.frame)
+	}
+	return x.h.wanted(m, reply, code)
+}
+
+// wanted returns the reply to m if its sender wants to see one of this code.
+func (h *Handler) wanted(m *hl7v2.Message, reply []byte, code hl7v2.AckCode) []byte {
+	if !h.accepts(m) {
 		return reply
 	}
-	switch strings.ToUpper(x.m.Get(pathAcceptAck)) { // table 0155
+	switch strings.ToUpper(m.Get(pathAcceptAck)) { // table 0155
 	case "NE":
 		return nil
 	case "SU":

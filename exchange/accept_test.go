@@ -56,6 +56,51 @@ func TestEnhancedMode(t *testing.T) {
 	}
 }
 
+// What cannot be parsed, is too long or too much is answered by the same table: MSH-15 can be
+// read all the same.
+func TestEnhancedModeOfFaults(t *testing.T) {
+	for accept, sees := range map[string]bool{"AL": true, "ER": true, "SU": false, "NE": false} {
+		message := strings.Replace(adt("A03", primrose), "|P|2.4", "|P|2.4|||"+accept, 1)
+		r := newRig(t, says(pds.Result{}, errBackEnd))
+		r.Enhanced = true
+		many := "BHS|^~\\&|PAS" + strings.Repeat("\n"+message, maxBatch+1)
+		long, err := r.HandleOversize(context.Background(), peer, nil, wire(message), 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, tt := range map[string]struct{ got, want string }{
+			"no segment": {r.send(t, message+"\nthis is none"), "MSA|CE|PAS0000451|A line is not a segment"},
+			"too many":   {r.send(t, many), "MSA|CE|PAS0000451|Batch of 1001 messages, at most 1000 are taken"},
+			"too long":   {lines(long), "MSA|CE|PAS0000451|Message too large: 1073741824 bytes"},
+		} {
+			if !sees && tt.got != "" || sees && !strings.Contains(tt.got, "\n"+tt.want+"\n") {
+				t.Errorf("%s, %s: answer:\n%s", accept, name, tt.got)
+			}
+		}
+		if story := r.journal.story(); story != "exchanged exchanged exchanged" {
+			t.Errorf("%s: journal: %s", accept, story)
+		}
+	}
+}
+
+func TestABatchInEnhancedMode(t *testing.T) {
+	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
+	r.Enhanced = true
+	batch := "BHS|^~\\&|PAS|RXX|||||||B1"
+	for n, accept := range []string{"AL", "NE", "ER", "SU", ""} {
+		batch += "\n" + strings.Replace(numbered(adt("A03", primrose), n), "|P|2.4", "|P|2.4|||"+accept, 1)
+	}
+	got := r.send(t, batch+"\nBTS|5")
+	for _, want := range []string{"MSA|CA|M0\n", "MSA|CA|M3\n", "MSA|AA|M4|Event not used\n", "\nBTS|3"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("want %q:\n%s", want, got)
+		}
+	}
+	if strings.Count(got, "MSA|") != 3 {
+		t.Errorf("answer:\n%s", got)
+	}
+}
+
 func TestOriginalModeAnswersWhateverTheMessageAsks(t *testing.T) {
 	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
 	if got := r.send(t, strings.Replace(adt("A28", primrose), "|P|2.4", "|P|2.4|||NE|AL", 1)); !strings.Contains(got, "MSA|AA|PAS0000451|No match") {

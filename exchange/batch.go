@@ -2,12 +2,14 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
 
 	"spinetrace/hl7v2"
+	"spinetrace/store"
 )
 
 // maxBatch is how many messages one frame may bring (spec/hl7v2.md 7).
@@ -30,14 +32,11 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	switch {
 	case batch.Header == nil && len(batch.Messages) <= 1:
 		return h.handle(ctx, peer, state, frame, false)
-	case len(batch.Messages) > maxBatch:
-		return h.refuseBatch(ctx, peer, state, frame, batch.Messages)
+	case max(len(batch.Messages), batch.Batches()) > maxBatch:
+		return h.refuseBatch(ctx, peer, state, frame, batch)
 	}
-	if batch.Mismatch && batch.Header != nil {
-		h.Log.WarnContext(ctx, "batch with another count than its trailer says, or without one", "peer", peer, "messages", len(batch.Messages))
-	}
-	if batch.Mismatch || len(batch.Messages) == 0 {
-		h.HandleBroken(ctx, peer, state, frame[:min(len(frame), 4<<10)], int64(len(frame)), "batch with bytes that are no message, or another count than its trailer says")
+	if err := h.keepRest(ctx, peer, state, batch); err != nil {
+		return nil, fmt.Errorf("exchange: batch: %w", err)
 	}
 	answers := make([][]byte, 0, len(batch.Messages))
 	for _, message := range batch.Messages {
@@ -52,6 +51,34 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 		return worst(batch.Messages, answers), nil
 	}
 	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers), nil
+}
+
+// keepRest writes down what is in no message of a batch that is not as it should be. It is
+// not left out however often that happens: the batch is answered, and what was answered is
+// on disk.
+func (h *Handler) keepRest(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, batch hl7v2.Batch) error {
+	var reason string
+	for _, fault := range []struct {
+		found bool
+		text  string
+	}{
+		{batch.BadHeader, "batch header with unusable encoding characters"},
+		{batch.Mismatch, "batch with another count than its trailer says, or without one"},
+		{batch.Stray, "batch with lines that are in no message"},
+		{len(batch.Messages) == 0, "batch without messages"},
+	} {
+		if fault.found {
+			reason = join(reason, fault.text)
+		}
+	}
+	if reason == "" {
+		return nil
+	}
+	if batch.Header != nil {
+		h.Log.WarnContext(ctx, "batch at fault", "peer", peer.String(), "messages", len(batch.Messages), "reason", reason)
+	}
+	id := cmp.Or(batch.Header.Raw(pathBatchID), batch.Header.Raw(pathFileID))
+	return h.recordBroken(ctx, peer, state, batch.Rest, store.Facts{ControlID: id, Reason: reason})
 }
 
 // answerInBatch answers one message of a batch. A query has no place there.
@@ -69,15 +96,20 @@ func (h *Handler) answerInBatch(ctx context.Context, peer netip.AddrPort, state 
 	return x.answer()
 }
 
-// refuseBatch answers a batch of too many messages, none of which was looked at.
-func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte, messages [][]byte) (reply []byte, err error) {
+// refuseBatch answers a batch of too many messages, none of which was looked at, as if it were
+// the first of them.
+func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte, batch hl7v2.Batch) (reply []byte, err error) {
 	x := h.begin(ctx, peer, state, frame)
 	defer x.end()
 	defer x.rescue(&reply, &err)
-	m := hl7v2.Head(messages[0])
 	x.plan = plan{name: "oversize", unclaimed: true}
-	x.name(m)
-	return x.close(h.nackText(m, tooLarge, fmt.Sprintf("Batch of %d messages, at most %d are taken", len(messages), maxBatch)))
+	text := fmt.Sprintf("%d batches, at most %d are taken", batch.Batches(), maxBatch)
+	if n := len(batch.Messages); n > 0 {
+		x.m = hl7v2.Head(batch.Messages[0])
+		text = fmt.Sprintf("Batch of %d messages, at most %d are taken", n, maxBatch)
+	}
+	x.name(x.m)
+	return x.close(h.nackText(x.m, tooLarge, text))
 }
 
 // worst is the one answer to messages without a batch header: to the first that is answered
@@ -104,4 +136,8 @@ func worst(messages, answers [][]byte) []byte {
 	return chosen.Bytes()
 }
 
-var pathAckControlID = hl7v2.MustPath("MSA-2")
+var (
+	pathBatchID      = hl7v2.MustPath("BHS-11")
+	pathFileID       = hl7v2.MustPath("FHS-11")
+	pathAckControlID = hl7v2.MustPath("MSA-2")
+)

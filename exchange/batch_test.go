@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"spinetrace/pds"
+	"spinetrace/store"
 )
 
 func numbered(message string, n int) string {
@@ -89,6 +90,45 @@ func TestBytesOfABatchThatAreNoMessageAreRecorded(t *testing.T) {
 	}
 }
 
+func TestNothingOfABatchIsLost(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	for n, batch := range []string{
+		"BHS|^~\\&|PAS|RXX|||||||B1\nNTE|1||before\n" + numbered(adt("A03", primrose), 1) + "\nBTS|1\nNTE|1||behind",
+		"BHS|^^^^|PAS|RXX|||||||B1\n" + numbered(adt("A03", primrose), 2) + "\nBTS|1",
+		"NTE|1||before\nBHS|^~\\&|PAS|RXX|||||||B1\n" + numbered(adt("A03", primrose), 3) + "\nBTS|7",
+	} {
+		before := len(r.journal.events)
+		r.send(t, batch)
+		left := string(wire(batch))
+		for _, e := range r.journal.events[before:] {
+			part, _ := store.FindPart(e.Parts, store.Frame)
+			for line := range strings.SplitAfterSeq(string(part), "\r") {
+				left = strings.Replace(left, line, "", 1)
+			}
+			if e.Kind == store.Broken && e.Facts.ControlID != "B1" {
+				t.Errorf("batch %d: its row is that of %q", n, e.Facts.ControlID)
+			}
+		}
+		if left != "" {
+			t.Errorf("batch %d: in no row: %q", n, left)
+		}
+	}
+}
+
+func TestAFaultyBatchIsRecordedHoweverOftenItComes(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	for n := range 2 * peerMost {
+		r.send(t, "BHS|^~\\&|PAS\n"+numbered(adt("A03", primrose), n)+"\nBTS|2")
+	}
+	if n := strings.Count(r.journal.story(), "broken"); n != 2*peerMost {
+		t.Errorf("%d rows of what is in no message", n)
+	}
+	r.journal.fail = errDown
+	if reply, err := r.HandleMLLP(context.Background(), peer, nil, []byte("BHS|^~\\&|PAS\rBTS|0\r")); err == nil || reply != nil {
+		t.Errorf("answered %q, %v, and nothing is on disk", reply, err)
+	}
+}
+
 func TestABatchDoesNotStarveWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
@@ -152,6 +192,9 @@ func TestBatchesOfOddSizes(t *testing.T) {
 	}
 	if got := r.send(t, many.String()); !strings.Contains(got, "MSA|AR|M0|Batch of 1001 messages, at most 1000 are taken") {
 		t.Errorf("too many:\n%s", got)
+	}
+	if got := r.send(t, strings.Repeat("BHS|^~\\&|PAS\nBTS|0\n", maxBatch+1)); !strings.Contains(got, "MSA|AR||1001 batches, at most 1000 are taken") {
+		t.Errorf("too many batches:\n%s", got)
 	}
 	if got := r.send(t, strings.Replace(adt("A03", primrose), "HALVORSEN", "MSH|x", 1)); !strings.Contains(got, "MSA|AA|PAS0000451") {
 		t.Errorf("MSH in a text:\n%s", got)

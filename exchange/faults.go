@@ -19,9 +19,9 @@ func (h *Handler) HandleOversize(ctx context.Context, peer netip.AddrPort, state
 	x := h.begin(ctx, peer, state, head)
 	defer x.end()
 	defer x.rescue(&answer, &err)
-	m := hl7v2.Head(head)
-	x.name(m)
-	r := h.nackText(m, tooLarge, fmt.Sprintf("Message too large: %d bytes", size))
+	x.m = hl7v2.Head(head)
+	x.name(x.m)
+	r := h.nackText(x.m, tooLarge, fmt.Sprintf("Message too large: %d bytes", size))
 	x.plan = plan{name: "oversize", unclaimed: true, reply: func(pds.Result, error) reply { return r }}
 	return x.close(r)
 }
@@ -34,21 +34,28 @@ func (h *Handler) HandleBroken(ctx context.Context, peer netip.AddrPort, state *
 	if !ok {
 		return
 	}
-	x := h.begin(ctx, peer, state, head)
+	facts := store.Facts{Reason: fmt.Sprintf("%s, %d bytes", reason, size), Rows: skipped}
+	if m := hl7v2.Head(head); m != nil {
+		facts.ControlID = m.Raw(pathControlID)
+	}
+	if err := h.recordBroken(ctx, peer, state, head, facts); err != nil {
+		h.Log.ErrorContext(ctx, "broken frame not recorded", "peer", peer.String(), "err", err)
+	}
+}
+
+// recordBroken writes bytes down that are no message, under facts and who sent them.
+func (h *Handler) recordBroken(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, b []byte, facts store.Facts) error {
+	x := h.begin(ctx, peer, state, b)
 	defer x.end()
 	x.outcome = store.Unanswered
 	x.plan = plan{name: "broken", unclaimed: true}
-	x.facts.Reason = fmt.Sprintf("%s, %d bytes", reason, size)
-	x.facts.Rows = skipped
-	if m := hl7v2.Head(head); m != nil {
-		x.facts.ControlID = m.Raw(pathControlID)
-	}
-	entry := store.Entry{Kind: store.Broken, Facts: x.facts, Parts: []store.Part{{Kind: store.Frame, Data: head}}}
+	facts.Peer, facts.Subject = x.facts.Peer, x.facts.Subject
+	x.facts = facts
+	entry := store.Entry{Kind: store.Broken, Facts: facts, Parts: []store.Part{{Kind: store.Frame, Data: b}}}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, err := x.commit(&store.Closing{Outcome: store.Unanswered}, entry); err != nil {
-		h.Log.ErrorContext(ctx, "broken frame not recorded", "peer", x.facts.Peer, "err", err)
-	}
+	_, err := x.commit(&store.Closing{Outcome: store.Unanswered}, entry)
+	return err
 }
 
 // peerLimit keeps one peer from filling the journal, or the log, with its faults: ten a

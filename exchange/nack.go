@@ -202,7 +202,7 @@ func (h *Handler) nackPlain(m *hl7v2.Message, c condition) reply {
 func (h *Handler) nackText(m *hl7v2.Message, c condition, text string) reply {
 	n := nacks[c]
 	n.fault.Text = text
-	code := h.level(m, h.Profile.code(n))
+	code := h.refusal(m, n)
 	b := h.acknowledge(m, code, text)
 	b.ERR(n.fault)
 	r := n.reply(code)

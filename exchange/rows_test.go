@@ -777,25 +777,47 @@ func row43(t *testing.T, d *disk) {
 	}
 }
 
-func row78(t *testing.T, d *disk) {
-	s := newSite(d).open(t)
-	batch := `FHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||F78` + "\r" + `BHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||B78` + "\r" +
-		a03("R78A") + adt("A03", "R78B", "PV1||N") + a03("R78C") + "BTS|4\rFTS|1\r"
-	want := []string{
-		`BHS|^~\&|NHSTRACE|RXX|PAS|RXX|20261122120000||||NT0000000004|B78`, "MSA|AA|R78A|Event not used",
-		"MSA|AE|R78B|PID segment missing", "MSA|AA|R78C|Event not used", "BTS|3|count mismatch",
-	}
+const (
+	fileHeader  = `FHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||F78` + "\r"
+	batchHeader = `BHS|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||||B78` + "\r"
+)
+
+// wantBatch sends a batch and checks the headers, trailers and MSA segments of its answer.
+func (p *sender) wantBatch(batch string, want ...string) {
+	p.t.Helper()
 	var got []string
-	for segment := range strings.SplitSeq(s.dial(t).ask(batch), "\r") {
-		if name, _, _ := strings.Cut(segment, "|"); slices.Contains([]string{"BHS", "MSA", "BTS"}, name) {
+	for segment := range strings.SplitSeq(p.ask(batch), "\r") {
+		if name, _, _ := strings.Cut(segment, "|"); slices.Contains([]string{"FHS", "BHS", "MSA", "BTS", "FTS"}, name) {
 			got = append(got, segment)
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		p.t.Errorf("answer (-want +got):\n%s", diff)
 	}
+}
+
+func row78(t *testing.T, d *disk) {
+	s := newSite(d).open(t)
+	p := s.dial(t)
+	header := func(name string, serial int, of string) string {
+		return fmt.Sprintf(`%s|^~\&|NHSTRACE|RXX|PAS|RXX|20261122120000||||NT%010d|%s`, name, serial, of)
+	}
+	p.wantBatch(fileHeader+batchHeader+a03("R78A")+adt("A03", "R78B", "PV1||N")+a03("R78C")+"BTS|4\rFTS|1\r",
+		header("BHS", 4, "B78"), "MSA|AA|R78A|Event not used", "MSA|AE|R78B|PID segment missing", "MSA|AA|R78C|Event not used",
+		"BTS|3|count mismatch")
 	s.wantStory(t, "broken exchanged exchanged exchanged")
-	s.wantLogged(t, 1, "level=WARN msg=\"batch with another count")
+	s.wantLogged(t, 1, "level=WARN msg=\"batch at fault\"")
+
+	s = newSite(d).open(t)
+	p = s.dial(t)
+	p.wantBatch(fileHeader+batchHeader+a03("R78D")+"BTS|1\r"+strings.Replace(batchHeader, "B78", "C78", 1)+a03("R78E")+a03("R78F")+"BTS|2\rFTS|2\r",
+		header("FHS", 4, "F78"), header("BHS", 5, "B78"), "MSA|AA|R78D|Event not used", "BTS|1",
+		header("BHS", 6, "C78"), "MSA|AA|R78E|Event not used", "MSA|AA|R78F|Event not used", "BTS|2", "FTS|2")
+	p.wantBatch(strings.Replace(batchHeader, `^~\&`, `^^^^`, 1)+a03("R78G")+"BTS|1\r",
+		header("BHS", 8, "B78"), "MSA|AA|R78G|Event not used", "BTS|1|encoding characters not usable")
+	p.wantBatch(batchHeader+a03("R78H", `^~\&|PAS`, "^|PAS")+a03("R78I", `^~\&|PAS`, "^^^^|PAS")+"BTS|2\r",
+		header("BHS", 11, "B78"), "MSA|AA|R78H|Event not used", "MSA|AR|R78I|Encoding characters not usable", "BTS|2")
+	s.wantStory(t, "exchanged exchanged exchanged broken exchanged exchanged exchanged")
 }
 
 func row79(t *testing.T, d *disk) {
@@ -808,6 +830,14 @@ func row79(t *testing.T, d *disk) {
 	s.wantFound(t, "R79A", 1)
 	s.wantFound(t, "R79B", 1)
 	p.wantAck(a03("R79C"), "MSA|AA|R79C|Event not used") // the next thing on the wire
+
+	ack := `MSH|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||ACK|R79D|P|2.4` + "\rMSA|AA|NT1\r"
+	p.wantAck(ack+a03("R79E"), "MSA|AA|R79E|Event not used")
+	p.wantBatch(batchHeader+ack+a03("R79F")+"BTS|2\r",
+		`BHS|^~\&|NHSTRACE|RXX|PAS|RXX|20261122120000||||NT0000000006|B78`, "MSA|AA|R79F|Event not used", "BTS|1")
+	p.wantBatch(batchHeader+ack+"BTS|1\r", `BHS|^~\&|NHSTRACE|RXX|PAS|RXX|20261122120000||||NT0000000007|B78`, "BTS|0")
+	p.send(frame(ack + ack))
+	p.wantAck(a03("R79G"), "MSA|AA|R79G|Event not used") // two answers are not answered
 }
 
 // TestFaultyMessagesKeepTheConnection: only frames that are not HL7 at all end one, three in a
