@@ -37,7 +37,7 @@ type Call struct {
 // Answer is how a Call ended.
 type Answer struct {
 	Status    int    // HTTP status; 0 when no response came
-	Code      string // the service's code: DEMOG-0001, 2100, …; "" when there was none
+	Code      string // the service's code: DEMOG-0001, 2100, …; "" when there was none. One that no list has comes whole, whatever it is, so that it is for the audit alone
 	MessageID string // the answer's own wsa:MessageID or correlation id
 	Reason    string // what went wrong or which rule decided, without patient data
 	NHSNumber NHSNumber

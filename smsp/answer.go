@@ -15,7 +15,7 @@ type answer struct {
 	response
 	result    pds.Result
 	err       error
-	code      string
+	code      string // as it came
 	messageID string
 	reason    string
 	notes     []string
@@ -69,25 +69,24 @@ func (a *answer) read(q *question, now time.Time) *pds.Error {
 	case t.read:
 		fault = a.readEnvelope(q)
 	case t.fault:
-		if f := a.readOnlyFault(); f != nil {
+		if f := a.readOnlyFault(q); f != nil {
 			fault = f
 		}
 	}
 	if fault != nil {
 		// An answer that cannot be true had a response code all the same.
-		a.code = cmp.Or(fault.Code, a.code)
-		fault.Code, fault.Status = a.code, a.status
+		fault.Code, fault.Status = presentable(a.code), a.status
 	}
 	return fault
 }
 
 // readOnlyFault returns the fault in a response that cannot be an answer, nil if there
 // is none.
-func (a *answer) readOnlyFault() *pds.Error {
+func (a *answer) readOnlyFault(q *question) *pds.Error {
 	header, body, err := open(a.body)
 	if err != nil || !is(body, nsSOAP, "Fault") {
 		return nil
 	}
 	a.messageID = messageID(header)
-	return readFault(body)
+	return a.readFault(q, header, body)
 }

@@ -156,7 +156,7 @@ func (c *Client) checkText() error {
 			return ErrText
 		}
 	}
-	if slices.ContainsFunc(c.fixed[:], func(v string) bool { return !printable(v) }) {
+	if slices.ContainsFunc(c.fixed[:], func(v string) bool { return !printable(v) }) || !printable(c.localIDPrefix()) {
 		return ErrText
 	}
 	return nil
@@ -168,6 +168,8 @@ func (c *Client) checkTLS() error {
 	}
 	return nil
 }
+
+func (c *Client) localIDPrefix() string { return cmp.Or(c.LocalIDPrefix, c.ODS) }
 
 func (c *Client) system() string { return cmp.Or(c.System, "SPINETRACE") }
 

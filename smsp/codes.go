@@ -2,6 +2,7 @@ package smsp
 
 import (
 	"regexp"
+	"strings"
 
 	"spinetrace/pds"
 )
@@ -42,6 +43,17 @@ func endingOf(code string) ending {
 // success tells whether the outcome says who the patient is.
 func success(o pds.Outcome) bool {
 	return o == pds.Matched || o == pds.Superseded || o == pds.Stale
+}
+
+// maxCode is as much of an unknown code as is recorded, in bytes.
+const maxCode = 256
+
+// whole returns a code for the audit as it came, cut to a reasonable length.
+func whole(code string) string {
+	if len(code) <= maxCode {
+		return code
+	}
+	return strings.ToValidUTF8(code[:maxCode], "")
 }
 
 var codeShape = regexp.MustCompile(`^([A-Za-z]{1,8}-)?[0-9]{1,6}$`)

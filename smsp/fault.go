@@ -27,9 +27,14 @@ var faultKinds = map[string]ending{
 }
 
 // readFault classes a soap:Fault. Its texts stay where they are: providers repeat the
-// question in them.
-func readFault(fault *etree.Element) *pds.Error {
+// question in them. One that relates to another message is noted only: whoever could not
+// read the question does not know its id.
+func (a *answer) readFault(q *question, header, fault *etree.Element) *pds.Error {
+	if !relates(header, q.call.MessageID) {
+		a.note(otherMessage)
+	}
 	code := toolkitCode(fault)
+	a.code = whole(code)
 	e, known := faultCodes[code]
 	if !known {
 		e, known = faultKinds[faultKind(fault)]
@@ -37,12 +42,10 @@ func readFault(fault *etree.Element) *pds.Error {
 	if !known {
 		e = faultKinds["Server"]
 	}
-	code = presentable(code)
 	return &pds.Error{
 		Class: e.class,
-		Code:  code,
 		Retry: e.retry,
-		Err:   errors.New(strings.TrimSpace("SOAP fault " + code)),
+		Err:   errors.New(strings.TrimSpace("SOAP fault " + presentable(code))),
 	}
 }
 

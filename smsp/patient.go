@@ -3,6 +3,7 @@ package smsp
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/beevik/etree"
 
@@ -39,10 +40,23 @@ func (a *answer) readName(p *pds.Patient, name *etree.Element) {
 			p.Given = append(p.Given, given)
 		}
 	}
-	if text(name) != "" {
-		// The type is mixed: bare text is a name in an order that nobody knows.
+	if p.NameText = bareText(name); p.NameText != "" {
 		a.note("name not in parts")
 	}
+}
+
+// bareText returns the text between the parts of an element of mixed content.
+func bareText(e *etree.Element) string {
+	if e == nil {
+		return ""
+	}
+	var words []string
+	for _, t := range e.Child {
+		if c, ok := t.(*etree.CharData); ok {
+			words = append(words, strings.Fields(c.Data)...)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // readAddresses sorts addresses by use. One without a use is the usual address only if
@@ -117,25 +131,44 @@ func (a *answer) readPerson(p *pds.Patient, person *etree.Element) {
 		a.note("gender code not known")
 	}
 	p.BirthDate, _ = readDate(attr(child(person, nsHL7, "birthTime"), "value")) // checked before
-	death := attr(child(person, nsHL7, "deceasedTime"), "value")
-	p.Deceased = death != ""
-	if death != "" && !timestamp(death) {
+	a.readDeath(p, child(person, nsHL7, "deceasedTime"))
+}
+
+// readDeath takes a time of death that is there for a death, even if nobody can read it. A
+// blank one says nothing.
+func (a *answer) readDeath(p *pds.Patient, e *etree.Element) {
+	death := attr(e, "value")
+	switch {
+	case e == nil:
+	case death == "":
+		a.note("death time blank")
+	case !timestamp(death):
+		p.Deceased = true
 		a.note("death time not a time")
-		death = ""
+	default:
+		p.Deceased, p.DeathTime = true, death
 	}
-	p.DeathTime = death
 }
 
-// timestamp tells whether s is an HL7 time from a year (4 digits) to a second (14).
+// timeLayouts are the forms of an HL7 time from a year to a second, by their lengths.
+var timeLayouts = map[int]string{
+	4: "2006", 6: "200601", 8: "20060102", 10: "2006010215", 12: "200601021504", 14: "20060102150405",
+}
+
 func timestamp(s string) bool {
-	return len(s) >= 4 && len(s) <= 14 && len(s)%2 == 0 && strings.Trim(s, "0123456789") == ""
+	_, err := time.Parse(timeLayouts[len(s)], s)
+	return err == nil && s != ""
 }
 
-// readDate reads a birth time of any precision; published test data have hours in it.
+// readDate reads a birth time of any precision. What follows the day is not looked at:
+// published test data have hours there, and more.
 func readDate(s string) (pds.Date, bool) {
-	if !timestamp(s) {
-		return pds.Date{}, false
+	if len(s) > 8 {
+		if strings.Trim(s[8:], "0123456789.+-") != "" {
+			return pds.Date{}, false
+		}
+		s = s[:8]
 	}
-	d, err := pds.ParseDate(s[:min(len(s), 8)])
+	d, err := pds.ParseDate(s)
 	return d, err == nil
 }

@@ -161,7 +161,7 @@ func (c *Client) values(req pds.Request) values {
 	v[slotFamily] = who.Family
 	v[slotPostcode] = who.Postcode
 	if who.LocalID != "" {
-		v[slotLocalID] = strings.TrimPrefix(cmp.Or(c.LocalIDPrefix, c.ODS)+":"+who.LocalID, ":")
+		v[slotLocalID] = strings.TrimPrefix(c.localIDPrefix()+":"+who.LocalID, ":")
 	}
 	return v
 }

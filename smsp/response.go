@@ -15,6 +15,8 @@ func invalid(reason string) *pds.Error {
 	return &pds.Error{Class: pds.ResponseInvalid, Err: errors.New(reason)}
 }
 
+const otherMessage = "RelatesTo names another message"
+
 // readEnvelope applies the checks of section 10 in its order.
 func (a *answer) readEnvelope(q *question) *pds.Error {
 	// 1 and 2: XML, a SOAP envelope, one element in its Body.
@@ -25,10 +27,10 @@ func (a *answer) readEnvelope(q *question) *pds.Error {
 	a.messageID = messageID(header)
 	// 3: a fault may come with status 200 too.
 	if is(body, nsSOAP, "Fault") {
-		return readFault(body)
+		return a.readFault(q, header, body)
 	}
 	if !relates(header, q.call.MessageID) {
-		return invalid("RelatesTo names another message")
+		return invalid(otherMessage)
 	}
 	// 4: one payload that is plain XML.
 	payload, fault := a.unwrap(q, body)
@@ -62,14 +64,14 @@ func (a *answer) classify(value *etree.Element) *pds.Error {
 	if code == "" {
 		return invalid("no response code")
 	}
-	a.code = presentable(code)
+	a.code = whole(code)
 	if system := attr(value, "codeSystem"); system != oidCodes && system != oidGenericCodes {
 		a.note("code system not expected")
 	}
 	a.reason = "response code"
 	end := endingOf(code)
 	if end.class != 0 {
-		return &pds.Error{Class: end.class, Code: a.code, Retry: end.retry, Err: errors.New(a.reason)}
+		return &pds.Error{Class: end.class, Retry: end.retry, Err: errors.New(a.reason)}
 	}
 	a.result = pds.Result{Outcome: end.outcome, Code: code}
 	return nil

@@ -344,6 +344,7 @@ func TestFaults(t *testing.T) {
 		"no code":            {[]change{{">2100<", "><"}, {"soap:Server", "MustUnderstand"}}, pds.Error{Class: pds.InputInvalid}, "SOAP fault"},
 		"no faultcode":       {[]change{{">2100<", "><"}, {"faultcode", "faultcolour"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
 		"patient in a code":  {[]change{{">2100<", ">9994102303<"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
+		"relates elsewhere":  {[]change{{"</wsa:MessageID>", "</wsa:MessageID><wsa:RelatesTo>x</wsa:RelatesTo>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100; RelatesTo names another message"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, status := range []int{200, 500} {
@@ -353,7 +354,7 @@ func TestFaults(t *testing.T) {
 				_, err := c.Trace(t.Context(), req)
 				wantError(t, err, tt.want)
 				a := rec.only(t)
-				if a.Reason != tt.reason || a.Code != tt.want.Code || a.MessageID != "7739DD43-382F-42B2-AEF4-3315CCD2C113" {
+				if a.Reason != tt.reason || presentable(a.Code) != tt.want.Code || a.MessageID != "7739DD43-382F-42B2-AEF4-3315CCD2C113" {
 					t.Errorf("recorded reason %q, code %q, id %q", a.Reason, a.Code, a.MessageID)
 				}
 				if strings.Contains(err.Error(), "Spine connection") || strings.Contains(err.Error(), "could not") {
@@ -390,6 +391,12 @@ func TestReadsDetails(t *testing.T) {
 		},
 		"text in the name": {
 			changes: []change{{`<name use="L">`, `<name use="L">Mr Barnaby Oxenholme-Tarn`}},
+			want:    func(p *pds.Patient) { p.NameText = "Mr Barnaby Oxenholme-Tarn" },
+			note:    "name not in parts",
+		},
+		"text behind the parts of the name": {
+			changes: []change{{"</family>", "</family> of \n <!-- --> Tarn"}},
+			want:    func(p *pds.Patient) { p.NameText = "of Tarn" },
 			note:    "name not in parts",
 		},
 		"unknown gender": {
@@ -401,6 +408,31 @@ func TestReadsDetails(t *testing.T) {
 			changes: []change{{"202411030415", "2.0241E+11"}},
 			want:    func(p *pds.Patient) { p.DeathTime = "" },
 			note:    "death time not a time",
+		},
+		"death time of no calendar": {
+			changes: []change{{"202411030415", "202413030415"}},
+			want:    func(p *pds.Patient) { p.DeathTime = "" },
+			note:    "death time not a time",
+		},
+		"year of death": {
+			changes: []change{{"202411030415", "2024"}},
+			want:    func(p *pds.Patient) { p.DeathTime = "2024" },
+		},
+		"blank death time": {
+			changes: []change{{"202411030415", " "}},
+			want:    func(p *pds.Patient) { p.Deceased, p.DeathTime = false, "" },
+			note:    "death time blank",
+		},
+		"two usual addresses": {
+			changes: []change{{`<addr use="PST">`, `<addr use="H">`}},
+			want:    func(p *pds.Patient) { p.Postal = pds.Address{} },
+		},
+		"sole address without a use": {
+			changes: []change{
+				{"<soap:Envelope ", `<soap:Envelope xmlns:i="` + nsXSI + `" `}, {`<addr use="H">`, "<addr>"},
+				{`<addr use="TMP">`, `<addr i:nil="true">`}, {`<addr use="PST">`, `<addr i:nil="1">`},
+			},
+			want: func(p *pds.Patient) { p.Temporary, p.Postal = pds.Address{}, pds.Address{} },
 		},
 		"nil parts": {
 			changes: []change{
