@@ -5,8 +5,8 @@ package testdata
 
 import "embed"
 
-// People is people.csv: the columns of the published SMSP open test data and
-// SUPERSEDED_BY, one invented person a row, NHS numbers of the 999 range only. Package
+// People is people.csv: the columns of the published SMSP open test data and some of ours
+// behind them, one invented person a row, NHS numbers of the 999 range only. Package
 // pds/pdstest reads it.
 //
 //go:embed people.csv

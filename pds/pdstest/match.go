@@ -1,6 +1,7 @@
 package pdstest
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,16 +14,32 @@ import (
 // maxName is how many characters of a name a national record holds (product.md 4.6 x).
 const maxName = 35
 
-// entry is a record with its names as they are compared.
+// entry is a record with its names and dates as they are compared.
 type entry struct {
 	Person
-	family   string
-	given    []string // every word of every given name
-	postcode string
+	families  []string // the name of today, then a former one
+	given     []string // every word of every given name
+	postcodes []string // of today's address, then of a former one; "" where none is held
+	born      interval
+	died      interval
 }
 
 func newEntry(p Person) entry {
-	e := entry{Person: p, family: normalise(p.Record.Family), postcode: squeeze(p.Record.Home.Postcode)}
+	e := entry{
+		Person:    p,
+		families:  []string{normalise(p.Record.Family)},
+		postcodes: []string{squeeze(p.Record.Home.Postcode)},
+		born:      intervalOf(p.Record.BirthDate),
+	}
+	// What is no date, such as "", leaves the interval empty.
+	died, _ := pds.ParseDate(p.Record.DeathTime[:min(8, len(p.Record.DeathTime))])
+	e.died = intervalOf(died)
+	if former := normalise(p.FormerFamily); former != "" && former != e.families[0] {
+		e.families = append(e.families, former)
+	}
+	if former := squeeze(p.FormerPostcode); former != "" {
+		e.postcodes = append(e.postcodes, former)
+	}
 	for _, name := range p.Record.Given {
 		for _, word := range strings.Fields(name) {
 			e.given = append(e.given, normalise(word))
@@ -39,39 +56,28 @@ func (e *entry) contradicts(who pds.Demographics) string {
 	switch {
 	case e.Record.BirthDate != who.BirthDate:
 		return "birth date"
-	case family != "" && family != e.family:
+	case family != "" && !slices.Contains(e.families, family):
 		return "family name"
 	case given != "" && !e.hasGiven(given):
 		return "given name"
 	case opposite(who.Sex, e.Record.Sex):
 		return "sex"
-	case !e.Restricted && e.postcode != "" && !agrees(squeeze(who.Postcode), e.postcode):
+	case !e.Restricted && e.postcodes[0] != "" && !agrees(squeeze(who.Postcode), e.postcodes[0]):
 		return "postcode"
 	}
 	return ""
 }
 
-// answers tells whether a record whose family name agrees is one that who asks for.
-func (e *entry) answers(who pds.Demographics) bool {
-	given, postcode := firstWord(who.Given), squeeze(who.Postcode)
-	return strings.HasPrefix(e.Record.BirthDate.Digits(), who.BirthDate.Digits()) &&
-		!opposite(who.Sex, e.Record.Sex) &&
-		(given == "" || e.hasGiven(given)) &&
-		(postcode == "" || !e.Restricted && e.postcode != "" && agrees(postcode, e.postcode))
+// hasGiven compares one word with every given name: equal, or one the beginning of the
+// other with three letters at least in the shorter.
+func (e *entry) hasGiven(word string) bool {
+	return slices.ContainsFunc(e.given, func(name string) bool { return sameGiven(name, word) })
 }
 
-// hasGiven compares one word with every given name: equal, or one the beginning of the
-// other with three letters at least in the shorter. A final "*" asks for the beginning.
-func (e *entry) hasGiven(word string) bool {
-	stem, wild := strings.CutSuffix(word, "*")
-	for _, name := range e.given {
-		shorter := min(utf8.RuneCountInString(name), utf8.RuneCountInString(word))
-		if name == word || wild && strings.HasPrefix(name, stem) || shorter >= 3 &&
-			(strings.HasPrefix(name, word) || strings.HasPrefix(word, name)) {
-			return true
-		}
-	}
-	return false
+func sameGiven(name, word string) bool {
+	shorter := min(utf8.RuneCountInString(name), utf8.RuneCountInString(word))
+	return name == word ||
+		shorter >= 3 && (strings.HasPrefix(name, word) || strings.HasPrefix(word, name))
 }
 
 // opposite tells whether one is male and the other female; nothing else conflicts.
@@ -80,12 +86,7 @@ func opposite(a, b pds.Sex) bool {
 }
 
 // agrees compares squeezed postcodes; nothing sent agrees with everything.
-func agrees(sent, held string) bool {
-	if stem, wild := strings.CutSuffix(sent, "*"); wild {
-		return strings.HasPrefix(held, stem)
-	}
-	return sent == "" || sent == held
-}
+func agrees(sent, held string) bool { return sent == "" || sent == held }
 
 func squeeze(postcode string) string {
 	return strings.ToUpper(strings.ReplaceAll(postcode, " ", ""))

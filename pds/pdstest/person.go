@@ -13,6 +13,9 @@ type Person struct {
 	Restricted   bool          // S-flagged: address, telecom and practice are withheld
 	Invalidated  bool          // I-flagged: the number was withdrawn
 	SupersededBy pds.NHSNumber // the number that replaced this one; zero if none did
+
+	FormerFamily   string // a family name that was given up; "" if none is held
+	FormerPostcode string // of an address that was left; "" if none is held
 }
 
 // Disclosed returns what a service tells of the person: the record, without address,

@@ -23,7 +23,7 @@ const (
 type Population struct {
 	entries  []entry
 	byNumber map[pds.NHSNumber]*entry
-	byFamily map[string][]*entry // by normalised surname; what a search may find
+	byFamily map[string][]*entry // by normalised surname, former ones too; what a search may find
 }
 
 // Finding is the answer to a question.
@@ -62,7 +62,9 @@ func NewPopulation(people []Person) (*Population, error) {
 		}
 		p.byNumber[e.Record.NHSNumber] = e
 		if e.SupersededBy.IsZero() && !e.Invalidated {
-			p.byFamily[e.family] = append(p.byFamily[e.family], e)
+			for _, family := range e.families {
+				p.byFamily[family] = append(p.byFamily[family], e)
+			}
 		}
 	}
 	for i := range p.entries {
@@ -122,9 +124,8 @@ func (p *Population) survivor(e *entry) *entry {
 }
 
 // Ask answers one question as the operation named by want does. For [pds.Details] a
-// number that is present decides on the route. Input rules are not applied here; a family
-// name, given name or postcode that ends in "*" asks a search for everything that begins
-// so.
+// number that is present decides on the route. Input rules are not applied here; "*" in a
+// family name, given name or postcode stands for any letters in a search.
 func (p *Population) Ask(want pds.Want, number pds.NHSNumber, who pds.Demographics) Finding {
 	switch {
 	case want == pds.Verify || want == pds.DetailsByNumber:
@@ -160,44 +161,21 @@ func (p *Population) Verify(number pds.NHSNumber, who pds.Demographics) Finding 
 
 // Search finds the one record that agrees with everything who has (pds-fhir.md sections
 // 9.3 and 9.4, smsp.md section 11). Superseded and invalidated records are never found,
-// restricted ones only without a postcode. No history is held: a former name or postcode
-// finds nobody.
+// restricted ones only without a postcode. A former family name or postcode finds its owner.
 func (p *Population) Search(who pds.Demographics) Finding {
-	var found *entry
-	for e := range p.candidates(who.Family) {
-		if !e.answers(who) {
-			continue
-		}
-		if found != nil {
-			return Finding{Code: codeMultiple, Reason: "more than one record agrees"}
-		}
-		found = e
+	q := Query{
+		Family: who.Family, Postcode: who.Postcode, Sex: who.Sex, History: true,
+		Born: Span{From: who.BirthDate, To: who.BirthDate},
 	}
-	if found == nil {
+	for word := range strings.FieldsSeq(who.Given) {
+		q.Given = []string{word}
+		break
+	}
+	switch hits := p.Find(q); len(hits) {
+	case 0:
 		return Finding{Code: codeNoMatch, Reason: "no record agrees"}
+	case 1:
+		return Finding{Code: codeSuccess, Person: hits[0].Person, Reason: "one record agrees"}
 	}
-	return Finding{Code: codeSuccess, Person: &found.Person, Reason: "one record agrees"}
-}
-
-// candidates yields the records whose family name agrees.
-func (p *Population) candidates(family string) func(yield func(*entry) bool) {
-	prefix, wild := strings.CutSuffix(family, "*")
-	prefix = normalise(prefix)
-	return func(yield func(*entry) bool) {
-		if !wild {
-			for _, e := range p.byFamily[prefix] {
-				if !yield(e) {
-					return
-				}
-			}
-			return
-		}
-		for name, entries := range p.byFamily {
-			for _, e := range entries {
-				if strings.HasPrefix(name, prefix) && !yield(e) {
-					return
-				}
-			}
-		}
-	}
+	return Finding{Code: codeMultiple, Reason: "more than one record agrees"}
 }

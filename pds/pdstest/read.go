@@ -36,8 +36,8 @@ func (e *ReadError) Error() string {
 // Unwrap returns the rule that was broken.
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// columns are those of the published open test data (smsp.md section 11) and
-// SUPERSEDED_BY. The value says whether a file must have the column.
+// columns are those of the published open test data (smsp.md section 11) and those of ours
+// behind it. The value says whether a file must have the column.
 var columns = map[string]bool{
 	"Test ref": false, "NHS_NUMBER": true, "DATE_OF_BIRTH": true, "DATE_OF_DEATH": false,
 	"FAMILY_NAME": true, "GIVEN_NAME": true, "OTHER_GIVEN_NAME": false, "TITLE": false,
@@ -45,6 +45,8 @@ var columns = map[string]bool{
 	"ADDRESS_LINE_3": false, "ADDRESS_LINE_4": false, "ADDRESS_LINE_5": false,
 	"PAF_KEY": false, "SENSITIVE_FLAG": false, "PRIMARY_CARE_CODE": false,
 	"REF_ID": false, "POST_CODE": false, "Notes": false, "SUPERSEDED_BY": false,
+	"FORMER_FAMILY_NAME": false, "FORMER_POST_CODE": false,
+	"PHONE": false, "MOBILE": false, "EMAIL": false,
 }
 
 var genders = map[string]pds.Sex{
@@ -53,9 +55,10 @@ var genders = map[string]pds.Sex{
 }
 
 // ReadPeople reads a population file: CSV in UTF-8 with a header, the columns of the
-// published open test data in any order, and SUPERSEDED_BY. The columns for number, birth
-// date, names and gender are required, unknown ones refused. Errors are [*ReadError] or
-// those of encoding/csv.
+// published open test data in any order, and of ours SUPERSEDED_BY, FORMER_FAMILY_NAME,
+// FORMER_POST_CODE, PHONE, MOBILE and EMAIL. The columns for number, birth date, names and
+// gender are required, unknown ones refused. Errors are [*ReadError] or those of
+// encoding/csv.
 //
 // Dates are YYYY, YYYYMM or YYYYMMDD, with hours and minutes if held. A date of death
 // that a spreadsheet turned into scientific notation, as in one published row, keeps the
@@ -156,7 +159,12 @@ func (r *row) person() Person {
 			DeathTime:    r.time("DATE_OF_DEATH", unspoil(r.text("DATE_OF_DEATH"))),
 			Home:         r.home(),
 			PracticeCode: r.text("PRIMARY_CARE_CODE"),
+			Phone:        r.text("PHONE"),
+			Mobile:       r.text("MOBILE"),
+			Email:        r.text("EMAIL"),
 		},
+		FormerFamily:   r.text("FORMER_FAMILY_NAME"),
+		FormerPostcode: r.text("FORMER_POST_CODE"),
 	}
 	p.Record.Deceased = p.Record.DeathTime != ""
 	if r.err == nil {
