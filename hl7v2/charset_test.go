@@ -56,6 +56,43 @@ func TestCharsetTableBothWays(t *testing.T) {
 	}
 }
 
+// TestSwitchedCharsets reads text that switches to a set of a later repetition of MSH-18.
+func TestSwitchedCharsets(t *testing.T) {
+	const yama = "\x1b$B;3\x1b(B"
+	for name, tt := range map[string]struct {
+		names, in, want string
+		charset         Charset
+		warnings        []Warning
+	}{
+		"Japanese, default empty":     {"~ISO IR87", yama, "山", ISO2022JP, nil},
+		"Japanese, default ASCII":     {"ASCII~ISO IR87~ISO IR159", yama, "山", ISO2022JP, nil},
+		"Japanese, default ISO IR14":  {"ISO IR14~ISO IR87", yama, "山", ISO2022JP, nil},
+		"delimiters in the character": {"~ISO IR87", "\x1b$B0|0~\x1b(B", "淫蔭", ISO2022JP, nil},
+		"nothing switched":            {"~ISO IR87", "A", "A", ISO2022JP, nil},
+		"from Latin":                  {"8859/1~ISO IR87", "\xE9" + yama, "é" + yama, Latin1, []Warning{SwitchedCharset}},
+		"to Greek":                    {"8859/1~8859/7", "\xE9\x1b-F\xD9", "é\x1b-FÙ", Latin1, []Warning{SwitchedCharset}},
+		"several, nothing switched":   {"8859/1~8859/7", "\xE9", "é", Latin1, nil},
+		"not ASCII for all it says":   {"~ISO IR87", "\xE9" + yama, "é" + yama, Windows1252, []Warning{SwitchedCharset}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := parse(t, msh+"||||||"+tt.names+"\rPID||"+tt.in+"|x\r")
+			if got := m.Get(MustPath("PID-2")); got != tt.want || m.Charset() != tt.charset || m.Get(MustPath("PID-3")) != "x" {
+				t.Errorf("reads %q in %v, want %q in %v", got, m.Charset(), tt.want, tt.charset)
+			}
+			if got := m.Warnings(); !slices.Equal(got, tt.warnings) {
+				t.Errorf("warnings %v, want %v", got, tt.warnings)
+			}
+			if tt.charset != ISO2022JP {
+				return
+			}
+			answer := Reply(m, header).Segment("PID").Text(1, tt.want).Bytes()
+			if want := "|" + tt.names + "\rPID|" + tt.in + "\r"; !bytes.HasSuffix(answer, []byte(want)) {
+				t.Errorf("answer %q, want it to end %q", answer, want)
+			}
+		})
+	}
+}
+
 // TestDelimitersInsideCharacters finds, in each set where that can be, a
 // character whose second byte looks like a delimiter.
 func TestDelimitersInsideCharacters(t *testing.T) {

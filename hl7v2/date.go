@@ -1,6 +1,7 @@
 package hl7v2
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -190,6 +191,39 @@ func appendTime(dst []byte, t time.Time, loc *time.Location) []byte {
 	dst = appendTwo(appendTwo(dst, year/100), year)
 	dst = appendTwo(appendTwo(dst, int(month)), day)
 	return appendTwo(appendTwo(appendTwo(dst, hour), minute), second)
+}
+
+// TimeFormat is how moments are written: to the second, and as many of the
+// following as its bits say.
+type TimeFormat uint8
+
+// What can be added. Some receivers cannot read either.
+const (
+	TimeMilliseconds TimeFormat = 1 << iota // .250
+	TimeOffset                              // from UTC: +0100
+)
+
+// ParseTimeFormat reads "seconds", "milliseconds", "offset" or
+// "milliseconds,offset".
+func ParseTimeFormat(s string) (TimeFormat, error) {
+	for f, name := range []string{"seconds", "milliseconds", "offset", "milliseconds,offset"} {
+		if s == name {
+			return TimeFormat(f), nil
+		}
+	}
+	return 0, errors.New("hl7v2: time format is not one of seconds; milliseconds; offset; milliseconds,offset")
+}
+
+// append appends t in its own location.
+func (f TimeFormat) append(dst []byte, t time.Time) []byte {
+	dst = appendTime(dst, t, nil)
+	if f&TimeMilliseconds != 0 {
+		dst = t.AppendFormat(dst, ".000")
+	}
+	if f&TimeOffset != 0 {
+		dst = t.AppendFormat(dst, "-0700")
+	}
+	return dst
 }
 
 // appendTwo appends the last two digits of n.

@@ -140,3 +140,27 @@ func TestMessageDate(t *testing.T) {
 		}
 	}
 }
+
+func TestTimeFormats(t *testing.T) {
+	summer := time.Date(2026, 7, 1, 12, 0, 0, 250e6, time.FixedZone("BST", 3600))
+	for name, want := range map[string]string{
+		"seconds": "20260701120000", "milliseconds": "20260701120000.250",
+		"offset": "20260701120000+0100", "milliseconds,offset": "20260701120000.250+0100",
+	} {
+		f, err := ParseTimeFormat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := Reply(nil, Header{Time: summer, TimeFormat: f}).Bytes()
+		m := parse(t, string(answer))
+		if got := m.Get(MustPath("MSH-7")); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if again, err := ParseTime(want, summer.Location()); err != nil || !again.Truncate(time.Second).Equal(summer.Truncate(time.Second)) {
+			t.Errorf("%s reads as %v, %v", want, again, err)
+		}
+	}
+	if _, err := ParseTimeFormat("minutes"); err == nil {
+		t.Error("minutes accepted")
+	}
+}

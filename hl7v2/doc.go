@@ -74,8 +74,14 @@
 // is UTF-8 if the message as a whole is, and Windows-1252 otherwise. Reading
 // gives UTF-8 always, and writing encodes in the message's own set: a character
 // that it lacks is written without its accent, or as a question mark. A message
-// in GB18030, Big5 or ISO-2022 is decoded before it is split, because half a
+// in GB18030, Big5 or ISO-2022-JP is decoded before it is split, because half a
 // character can look like a delimiter there.
+//
+// MSH-18 may name further sets that text switches to by the escape sequences of
+// ISO 2022. From ASCII to the Japanese sets that is ISO-2022-JP, and read. Other
+// switches are not: golang.org/x/text has no decoder for them, and no feed is
+// known that makes them. Such text is read in the first set, with the warning
+// SwitchedCharset, and its bytes are kept.
 //
 // # Dates
 //
@@ -108,7 +114,7 @@
 // # Batches
 //
 // [Split] cuts a frame or a file into its messages, and [Batch.Reply] puts the
-// answers into one frame.
+// answers into one frame, batch by batch.
 //
 // # Printing
 //

@@ -138,10 +138,13 @@ func (m *Message) scan(body int) {
 // readCharset settles the character set from MSH-18 and transcodes the message
 // when the set's characters can contain delimiters.
 func (p Parser) readCharset(m *Message, start int) error {
-	declared := m.charsetField(18)
-	if declared == "" && m.ascii { // the ordinary message
+	declared, further := m.charsetField(18)
+	if declared == "" && further == "" && m.ascii { // the ordinary message
 		m.named = true
 		return nil
+	}
+	if further != "" {
+		declared = m.switchedCharset(declared, further)
 	}
 	if !m.ascii {
 		declared = m.declaredCharset(declared)
@@ -161,15 +164,37 @@ func (p Parser) readCharset(m *Message, start int) error {
 	return m.index(start, p.LenientSegments)
 }
 
-// charsetField returns the first repetition of field n of MSH, as it stands.
-func (m *Message) charsetField(n int) string {
+// charsetField returns the first repetition of field n of MSH, as it stands, and
+// the others with the marks before them.
+func (m *Message) charsetField(n int) (name, further string) {
 	from, to, ok := m.field(0, n)
 	if !ok {
-		return ""
+		return "", ""
 	}
-	name, _ := nth(m.text[from:to], m.delims.Repetition, 1)
+	name, _ = nth(m.text[from:to], m.delims.Repetition, 1)
+	return name, m.text[from+len(name) : to]
+}
+
+// switchedCharset returns the name to read text by when MSH-18 names further
+// sets, which text switches to by the escape sequences of ISO 2022. Japanese
+// feeds do so from ASCII, and ISO-2022-JP is exactly that. Switches from or to
+// other sets are not known from any feed: the text is read in the default set,
+// where an escape sequence does no harm.
+func (m *Message) switchedCharset(name, further string) string {
+	if c, known := charsetNames[foldCharset(name)]; m.ascii && (name == "" || known && c == ASCII) {
+		for _, other := range strings.Split(further[1:], string(rune(m.delims.Repetition))) {
+			if charsetNames[foldCharset(other)] == ISO2022JP {
+				return other
+			}
+		}
+	}
+	if strings.IndexByte(m.text, esc) >= 0 && charsetNames[foldCharset(name)] != ISO2022JP {
+		m.warn.add(SwitchedCharset)
+	}
 	return name
 }
+
+const esc = 0x1B // begins an escape sequence of ISO 2022
 
 // declaredCharset returns the name in MSH-18, which seems to stand further on
 // when characters of a multi-byte set before it hold bytes like the separator.
@@ -178,7 +203,7 @@ func (m *Message) declaredCharset(msh18 string) string {
 		return msh18
 	}
 	for n := 19; n <= m.fields(0); n++ {
-		name := m.charsetField(n)
+		name, _ := m.charsetField(n)
 		if c, known := charsetNames[foldCharset(name)]; known && c.multi() {
 			return name
 		}

@@ -22,6 +22,9 @@ type Header struct {
 	ControlID string
 	// Time is MSH-7, written in its own location. The zero time leaves it empty.
 	Time time.Time
+	// TimeFormat says what is written of Time. The zero value is YYYYMMDDHHMMSS,
+	// the custom in the UK.
+	TimeFormat TimeFormat
 	// ASCII writes text without accents, for peers that take nothing above
 	// 0x7E. What is echoed from the request stays as it is.
 	ASCII bool
@@ -91,7 +94,7 @@ func (b *Builder) headerMarks(name string) {
 // time writes the header's time.
 func (b *Builder) time(field int, h *Header) {
 	if !h.Time.IsZero() && b.advance(field) {
-		b.buf = appendTime(b.buf, h.Time, nil)
+		b.buf = h.TimeFormat.append(b.buf, h.Time)
 	}
 }
 
@@ -110,7 +113,10 @@ func (b *Builder) header(h *Header) {
 	b.Raw(12, b.version)
 	b.Raw(17, b.echo(17))
 	if b.to != nil && b.to.named && !h.ASCII {
-		set, _ := nth(b.echo(18), b.codec.delims.Repetition, 1) // the first is that of the text
+		set := b.echo(18)
+		if b.to.charset != ISO2022JP { // which the repetitions make up together; else the first is that of the text
+			set, _ = nth(set, b.codec.delims.Repetition, 1)
+		}
 		b.Raw(18, set)
 	}
 }

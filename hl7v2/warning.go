@@ -31,6 +31,9 @@ const (
 	// InvalidUTF8: MSH-18 named UTF-8, but some bytes are not UTF-8; values
 	// that hold them are read as Windows-1252.
 	InvalidUTF8
+	// SwitchedCharset: MSH-18 named several sets, and text seems to switch between
+	// them; it was read in the first.
+	SwitchedCharset
 	// InvalidText: bytes that the declared multi-byte set does not define were
 	// read as U+FFFD.
 	InvalidText
@@ -59,6 +62,7 @@ var warningText = [warnings]string{
 	WideCharset:       "MSH-18 names a wide set, bytes are not wide",
 	HighBytes:         "bytes above 7F in an ASCII message",
 	InvalidUTF8:       "bytes that are not UTF-8 in a UTF-8 message",
+	SwitchedCharset:   "character set switched within text",
 	InvalidText:       "bytes that the declared character set lacks",
 	UnsupportedEscape: "unsupported escape sequence left as it is",
 	UnusualDate:       "date in an unusual form",
