@@ -1,0 +1,27 @@
+package pdsfhirtest
+
+import (
+	"spinetrace/pds/pdstest"
+	"spinetrace/pds/pdstest/simulator"
+)
+
+// Acting returns the rows that act out a trouble of the conformance suite, for the API
+// itself and not the token endpoint; none for a trouble that the API cannot have.
+func Acting(trouble pdstest.Trouble) []Fault {
+	do := map[pdstest.Trouble]string{
+		pdstest.Silence:   "hang",
+		pdstest.Drop:      "reset",
+		pdstest.Garbage:   "garbage",
+		pdstest.Hollow:    "hollow",
+		pdstest.Stranger:  "stranger",
+		pdstest.BusyTone:  "429",
+		pdstest.Denial:    "403",
+		pdstest.Hiccup:    "code:UNKNOWN_ERROR",
+		pdstest.Rejection: "code:INVALID_VALUE",
+		pdstest.Gibberish: "code:QUUX_0001",
+	}[trouble]
+	if do == "" {
+		return nil
+	}
+	return []Fault{{Operation: simulator.Read, Do: do}, {Operation: simulator.Search, Do: do}}
+}
