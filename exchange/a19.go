@@ -26,9 +26,9 @@ var (
 
 // planA19 answers QRY^A19, and QRY^Q01 that asks for demographics, with ADR^A19
 // (spec/hl7v2.md 5.2).
-func (h *Handler) planA19(m *hl7v2.Message) plan {
+func (h *Handler) planA19(m *hl7v2.Message, known *recall) plan {
 	const name = "QRY^A19"
-	q := &query{h: h, m: m, answerType: "ADR^A19", visit: true, tag: m.Raw(pathQueryID), where: at(0, "", "QRD", 8)}
+	q := &query{h: h, m: m, known: known, answerType: "ADR^A19", visit: true, tag: m.Raw(pathQueryID), where: at(0, "", "QRD", 8), bare: h.PlainNACK && m.Count("QRD") == 0}
 	if m.AtLeast("2.4") {
 		q.answerType = "ADR^A19^ADR_A19"
 	}

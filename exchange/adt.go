@@ -31,11 +31,13 @@ const (
 	nameUnusable      = "Not traced: name"
 	sexUnusable       = "Not traced: sex"
 	questionRefused   = "Not traced: refused"
+	olderMessage      = "Not traced: older message"
+	heldByAnother     = "NHS number held by another record"
 	tracePending      = "trace pending"
 )
 
 // planADT decides whether an ADT is traced, and answers AA either way: AA means stored.
-func (h *Handler) planADT(m *hl7v2.Message) plan {
+func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 	_, event, _ := m.Type()
 	if !adtEvents[event] {
 		return h.refuse(m, otherEvent)
@@ -43,17 +45,28 @@ func (h *Handler) planADT(m *hl7v2.Message) plan {
 	if c, bad := pidFault(m); bad {
 		return h.refuse(m, c)
 	}
-	p := plan{name: "ADT^" + event}
-	req, reason := h.eligible(m, event)
-	if reason != "" {
+	s := h.subject(m, event, known)
+	p := plan{name: "ADT^" + event, subject: s}
+	req, reason := h.eligible(m, event, s)
+	switch f, ok := h.reusable(s, known); {
+	case reason != "":
 		p.reply = func(pds.Result, error) reply {
 			return h.adtPlain(m, store.NotTraced, reason, reason)
 		}
-		return p
+	case ok:
+		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, f) }
+	default:
+		p.request = &req
+		p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, s, known, req.Want, res, err) }
 	}
-	p.request = &req
-	p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, req.Want, res, err) }
 	return p
+}
+
+// reusable returns what the last trace of the subject found, if that is still as good as asking.
+func (h *Handler) reusable(s subject, known *recall) (store.Found, bool) {
+	f := s.before.Found
+	fresh := f.Print == s.told.Print && known.arrived.Sub(f.At) < h.RetraceAfter
+	return f, fresh && !f.At.IsZero() && textOf[f.Outcome] != ""
 }
 
 // pidFault checks what an ADT needs to be worth storing under a patient.
@@ -93,9 +106,12 @@ var settled = map[string]string{
 
 // eligible decides whom an ADT may ask about, in the order of spec/hl7v2.md 4.2: the first
 // hit decides. reason is "" when the patient is to be traced.
-func (h *Handler) eligible(m *hl7v2.Message, event string) (req pds.Request, reason string) {
+func (h *Handler) eligible(m *hl7v2.Message, event string, s subject) (req pds.Request, reason string) {
 	if !slices.Contains(h.TraceEvents, event) {
 		return req, eventNotUsed
+	}
+	if s.older() {
+		return req, olderMessage
 	}
 	ids := h.identifiers(m)
 	number, one := ids.number()
@@ -147,28 +163,61 @@ func (h *Handler) adtWant(hasNumber bool) pds.Want {
 // decision is what an outcome means for a patient's record.
 type decision struct {
 	status  string // the new NHS number status
-	text    string // MSA-3
 	outcome store.Outcome
 }
 
 // decisions are the results of spec/hl7v2.md 4.6. Outcomes that decide nothing are absent.
 var decisions = map[pds.Outcome]decision{
-	pds.Matched:     {"NSTS01", "Traced", store.Traced},
-	pds.Superseded:  {"NSTS01", "NHS number superseded; tell the patient", store.Superseded},
-	pds.NoMatch:     {"NSTS04", "No match", store.NoMatch},
-	pds.ManyMatches: {"NSTS04", "Multiple matches", store.ManyMatches},
-	pds.Invalidated: {"NSTS05", "NHS number invalidated", store.Invalidated},
-	pds.NotVerified: {"NSTS05", "Not verified", store.NotVerified},
-	pds.OldStyle:    {"NSTS05", "Old style number", store.OldStyle},
+	pds.Matched:     {"NSTS01", store.Traced},
+	pds.Superseded:  {"NSTS01", store.Superseded},
+	pds.NoMatch:     {"NSTS04", store.NoMatch},
+	pds.ManyMatches: {"NSTS04", store.ManyMatches},
+	pds.Invalidated: {"NSTS05", store.Invalidated},
+	pds.NotVerified: {"NSTS05", store.NotVerified},
+	pds.OldStyle:    {"NSTS05", store.OldStyle},
+}
+
+// textOf is what MSA-3 says of the outcomes that decide something (product.md 4.6 d).
+var textOf = map[store.Outcome]string{
+	store.Verified:      "Verified",
+	store.Traced:        "Traced",
+	store.Superseded:    "NHS number superseded; tell the patient",
+	store.NoMatch:       "No match",
+	store.ManyMatches:   "Multiple matches",
+	store.Invalidated:   "NHS number invalidated",
+	store.NotVerified:   "Not verified",
+	store.OldStyle:      "Old style number",
+	store.HeldElsewhere: heldByAnother,
 }
 
 // decide looks an outcome up; a number that was asked about and confirmed is "Verified".
 func decide(want pds.Want, res pds.Result) (decision, bool) {
 	d, ok := decisions[res.Outcome]
 	if ok && res.Outcome == pds.Matched && (want == pds.Verify || want == pds.DetailsByNumber) {
-		d.text, d.outcome = "Verified", store.Verified
+		d.outcome = store.Verified
 	}
 	return d, ok
+}
+
+// decide is the decision for the subject: a number that another local record holds is never
+// written over the one that this record has.
+func (s subject) decide(known *recall, want pds.Want, res pds.Result) (decision, bool) {
+	d, ok := decide(want, res)
+	if d.status == "NSTS01" && s.heldElsewhere(known, res.NHSNumber) {
+		d = decision{"NSTS05", store.HeldElsewhere}
+	}
+	return d, ok
+}
+
+// heldElsewhere tells whether another record of the same authority, which was not merged away,
+// holds an NHS number (product.md 4.6 b).
+func (s subject) heldElsewhere(known *recall, n pds.NHSNumber) bool {
+	if len(s.keys) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(known.holders(n.Digits()), func(p store.Patient) bool {
+		return p.Key.Authority == s.keys[0].Authority && !slices.Contains(s.keys, p.Key)
+	})
 }
 
 // outcomeOf is decide for the record alone.
@@ -184,25 +233,35 @@ func outcomeOf(want pds.Want, res pds.Result) store.Outcome {
 
 // adtReply answers an ADT whose trace ended, well or badly. Whatever happened, the message
 // is stored, so the code is AA.
-func (h *Handler) adtReply(m *hl7v2.Message, want pds.Want, res pds.Result, err error) reply {
+func (h *Handler) adtReply(m *hl7v2.Message, s subject, known *recall, want pds.Want, res pds.Result, err error) reply {
 	if err != nil {
 		return h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
 	}
-	d, ok := decide(want, res)
+	d, ok := s.decide(known, want, res)
 	switch {
 	case res.Outcome == pds.Stale:
 		return h.adtPlain(m, store.Pending, tracePending, "answered from the provider's local store")
 	case !ok:
 		return h.adtPlain(m, store.Refused, questionRefused, res.Reason)
 	}
-	r := reply{ack: hl7v2.AA, outcome: d.outcome, status: d.status, reason: res.Reason}
-	if d.status == "NSTS01" {
-		r.found = res.NHSNumber
+	return h.adtResult(m, d, foundBy(d, res), res.Reason)
+}
+
+// adtAgain answers an ADT with what an earlier trace of the same patient found.
+func (h *Handler) adtAgain(m *hl7v2.Message, f store.Found) reply {
+	n, _ := pds.ParseNHSNumber(f.NHSNumber) // the zero value when nothing was found
+	reason := "unchanged since exchange " + f.Exchange.String()
+	if h.accepts(m) { // a commit acknowledgement is bare
+		return h.adtPlain(m, f.Outcome, "", reason)
 	}
-	b := h.acknowledge(m, r.ack, d.text)
-	h.patientBack(b, m, d.status, r.found)
-	r.bytes = b.Bytes()
-	return r
+	return h.adtResult(m, decision{"NSTS" + f.Status, f.Outcome}, n, reason)
+}
+
+// adtResult is an AA that brings a result home.
+func (h *Handler) adtResult(m *hl7v2.Message, d decision, found pds.NHSNumber, reason string) reply {
+	b := h.acknowledge(m, hl7v2.AA, textOf[d.outcome])
+	h.patientBack(b, m, d.status, found)
+	return reply{bytes: b.Bytes(), ack: hl7v2.AA, outcome: d.outcome, status: d.status, found: found, reason: reason}
 }
 
 // adtPlain is an AA without a result.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,13 +107,22 @@ func worthALine(o store.Outcome) bool {
 
 // commit makes everything pending, and the given entries, durable. The caller holds mu.
 func (x *exchange) commit(closing *store.Closing, entries ...store.Entry) (store.Receipt, error) {
+	return x.commitFound(closing, nil, entries...)
+}
+
+// commitFound is commit with what the index learns from a finished trace.
+func (x *exchange) commitFound(closing *store.Closing, found []store.Patient, entries ...store.Entry) (store.Receipt, error) {
 	// The record outlives the wait: what happened must be written down whoever has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
 	c := store.Commit{Exchange: x.id, Entries: slices.Concat(x.pending, entries), Close: closing}
 	if !x.opened {
 		c.Open = x.opening()
+		if !x.plan.query { // a question tells nothing
+			c.Patients = x.plan.subject.entries()
+		}
 	}
+	c.Patients = append(c.Patients, found...)
 	receipt, err := x.h.Journal.Commit(ctx, c)
 	if err != nil {
 		return receipt, fmt.Errorf("exchange: commit: %w", err)
@@ -142,7 +152,20 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 	if r.bytes != nil {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}
-	return x.commit(&store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget}, entry)
+	closing := &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget}
+	return x.commitFound(closing, x.found(r.outcome, r.found, r.status), entry)
+}
+
+// found is what the index learns from the end of the exchange's trace; nothing if that decided
+// nothing, or was not of the subject.
+func (x *exchange) found(o store.Outcome, n pds.NHSNumber, status string) []store.Patient {
+	if x.plan.request == nil || status == "" {
+		return nil
+	}
+	return x.plan.subject.found(store.Found{
+		At: x.h.Now().UTC().Truncate(time.Microsecond), Exchange: x.id, Outcome: o,
+		NHSNumber: n.Digits(), Status: strings.TrimPrefix(status, "NSTS"),
+	})
 }
 
 // join puts reasons behind each other.

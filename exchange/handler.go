@@ -31,6 +31,7 @@ import (
 type Handler struct {
 	Tracer  pds.Tracer    // required; with its limits and retries
 	Journal store.Journal // required
+	Index   store.Index   // what earlier messages told of patients; nil: no message is compared with earlier ones
 
 	Application   string   // MSH-3 of what we originate; default SPINETRACE
 	ODS           string   // MSH-4 of what we originate
@@ -47,16 +48,27 @@ type Handler struct {
 
 	LocalID    Patterns // how the trust's own patient number is recognised; default [DefaultLocalID]
 	NHSNumbers Patterns // how an NHS number is recognised; default [DefaultNHSNumbers]
+	Domains    []Domain // the authorities of the trust's own numbers; default ODS
 
 	Details         bool // ADT asks the detail operations
 	AllowWildcards  bool // "*" is passed on in searches
 	AllowPartialDOB bool // YYYY and YYYYMM are passed on in searches
 	RefuseStale     bool // a query answered from the provider's local store gets AR 207
 
+	MultipleIsError bool // a query that several patients fit gets AE 204, not AA with nobody
+	NoQAK           bool // answers to queries have no QAK segment
+	PlainNACK       bool // a query without QPD or QRD is refused with a plain ACK
+	Telephone       bool // answers to queries have PID-13
+	NHSSexCodes     bool // PID-8 of answers to queries has 1, 2, 9 and 0 in place of M, F, A and U
+
 	// DeferredTraces is how many of the traces that are answered before they begin, those of
 	// batches and commit acknowledgements, are at work at a time; default 32. Keep it well
 	// below the back end's limit: the rest is for senders who wait.
 	DeferredTraces int
+
+	// RetraceAfter is how long a finished trace is as good as a new one while the patient's
+	// identity fields stay as they are; 0 asks every time.
+	RetraceAfter time.Duration
 
 	Budget        time.Duration // longest time to an answer; default 4 s
 	CommitTimeout time.Duration // longest wait for one commit; default 900 ms
@@ -114,8 +126,12 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 	defer x.end()
 	defer x.rescue(&reply, &err)
 
-	x.plan = h.planFor(x)
+	known := x.recall()
+	x.plan = h.planFor(x, known)
 	x.plan.deferred = x.plan.deferred || deferred
+	if known.err != nil {
+		return x.unrecorded(known.err)
+	}
 	enough := !deferred && h.rubbish.third(peer, x.noHL7)
 	reply, err = x.answer()
 	if err == nil && enough {
@@ -149,7 +165,11 @@ func (x *exchange) answer() ([]byte, error) {
 	case pds.ClassOf(err) == pds.Unrecorded:
 		return x.unrecorded(err)
 	}
-	return x.close(x.plan.reply(res, err))
+	r := x.plan.reply(res, err)
+	if err := x.plan.known.err; err != nil {
+		return x.unrecorded(err)
+	}
+	return x.close(r)
 }
 
 // close commits the reply, with all that was not committed yet, and only then returns it.
@@ -210,6 +230,9 @@ func (h *Handler) defaults() {
 		}
 		if h.NHSNumbers == nil {
 			h.NHSNumbers = mustPatterns(DefaultNHSNumbers)
+		}
+		if h.Domains == nil && h.ODS != "" {
+			h.Domains = []Domain{{Namespace: h.ODS}}
 		}
 		if h.DeferredTraces == 0 {
 			h.DeferredTraces = 32

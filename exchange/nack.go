@@ -46,6 +46,8 @@ const (
 	continued
 	twoValues
 	otherDomain
+	noDomain
+	unknownNumber
 	badFilter
 	badNumber
 	badBirthDate
@@ -56,6 +58,8 @@ const (
 	noSex
 	wildcard
 	badQuestion
+	notAnswered
+	manyPatients
 )
 
 // nack is what a condition is answered with: the code of profile hl7, and the fault as
@@ -112,6 +116,8 @@ var nacks = map[condition]nack{
 	continued:        {hl7v2.AE, content, at(204, "Unknown continuation pointer", "DSC", 1)},
 	twoValues:        {hl7v2.AE, content, at(102, "Two values for one field", "QPD", 3)},
 	otherDomain:      {hl7v2.AE, setting, at(204, "Unknown identifier domain", "QPD", 8)},
+	noDomain:         {hl7v2.AE, content, at(101, "Assigning authority required", "QPD", 3)},
+	unknownNumber:    {hl7v2.AE, setting, at(204, "Unknown identifier", "QPD", 3)},
 	badFilter:        {hl7v2.AE, content, at(102, "Parameter name not understood", "QPD", 3)},
 	badNumber:        {hl7v2.AE, content, at(102, "NHS number not valid", "QPD", 3)},
 	badBirthDate:     {hl7v2.AE, content, at(102, "Date of birth not valid", "QPD", 3)},
@@ -122,6 +128,8 @@ var nacks = map[condition]nack{
 	noSex:            {hl7v2.AE, content, at(101, "Sex required", "QPD", 3)},
 	wildcard:         {hl7v2.AE, setting, at(102, "Wildcards are not accepted", "QPD", 3)},
 	badQuestion:      {hl7v2.AE, content, at(102, "The question was refused", "QPD", 3)},
+	notAnswered:      {hl7v2.AE, passing, hl7v2.Fault{Code: 207, Text: "The question was refused"}},
+	manyPatients:     {hl7v2.AE, setting, at(204, "Multiple matches", "QPD", 3)},
 }
 
 // at places a fault: segment, then field, repetition and component as far as they are known.
@@ -190,7 +198,7 @@ func isQuery(m *hl7v2.Message) bool {
 		return false
 	}
 	code, _, _ := m.Type()
-	return code == "QRY" || code == "QBP"
+	return code == "QRY" || code == "QBP" || code == "QCN"
 }
 
 // nackPlain is a plain ACK that refuses a message.

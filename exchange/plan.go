@@ -14,11 +14,14 @@ type plan struct {
 	name    string       // the route, for metrics and the log
 	request *pds.Request // nil: nobody is asked
 	// reply makes the answer of a result; of the zero Result when nobody was asked, of an
-	// error when nobody could find out or nothing could be written down. It is pure.
+	// error when nobody could find out or nothing could be written down. It may read the index
+	// of patients, and does nothing else.
 	reply     func(pds.Result, error) reply
-	query     bool // it is answered even when it cannot be written down
-	unclaimed bool // the same message, sent again, is a new one
-	deferred  bool // it is answered before the trace, not after
+	subject   subject // the patient, if the index is to learn of one
+	known     *recall // what the index knew
+	query     bool    // it is answered even when it cannot be written down
+	unclaimed bool    // the same message, sent again, is a new one
+	deferred  bool    // it is answered before the trace, not after
 }
 
 // reply is an answer and what the record says of it.
@@ -35,7 +38,7 @@ type reply struct {
 // A route makes the plan for messages of one kind.
 type route struct {
 	code, event string
-	plan        func(*Handler, *hl7v2.Message) plan
+	plan        func(*Handler, *hl7v2.Message, *recall) plan
 }
 
 // routes are the message types that are served, first match first. An empty event matches
@@ -44,7 +47,10 @@ var routes = []route{
 	{"ADT", "", (*Handler).planADT},
 	{"QRY", "A19", (*Handler).planA19},
 	{"QRY", "Q01", (*Handler).planA19},
+	{"QBP", "Q21", (*Handler).planQ21},
 	{"QBP", "Q22", (*Handler).planQ22},
+	{"QBP", "Q23", (*Handler).planQ23},
+	{"QCN", "J01", (*Handler).planCancel},
 }
 
 var (
@@ -58,7 +64,8 @@ var (
 )
 
 // planFor reads the message and finds its route, or the reason to refuse it.
-func (h *Handler) planFor(x *exchange) plan {
+func (h *Handler) planFor(x *exchange, known *recall) (p plan) {
+	defer func() { p.known = known }()
 	m, err := h.Parser.Parse(x.frame)
 	if err != nil {
 		head := hl7v2.Head(x.frame)
@@ -68,21 +75,21 @@ func (h *Handler) planFor(x *exchange) plan {
 	}
 	x.m, x.digest = m, m.Fingerprint()
 	x.name(m)
-	p := h.planMessage(m)
+	p = h.planMessage(m, known)
 	p.deferred = h.accepts(m) && !p.query
 	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
 	x.facts.Reason = x.oddities() // some show only when a value is read
 	return p
 }
 
-func (h *Handler) planMessage(m *hl7v2.Message) plan {
+func (h *Handler) planMessage(m *hl7v2.Message, known *recall) plan {
 	if isAnswer(m) {
 		return silent()
 	}
 	if c, bad := h.headerFault(m); bad {
 		return h.refuse(m, c)
 	}
-	return h.route(m)
+	return h.route(m, known)
 }
 
 // unreadable says what a message that cannot be parsed is refused for.
@@ -162,7 +169,7 @@ func (x *exchange) oddities() string {
 	return odd
 }
 
-func (h *Handler) route(m *hl7v2.Message) plan {
+func (h *Handler) route(m *hl7v2.Message, known *recall) plan {
 	code, event, _ := m.Type()
 	if slices.Contains(h.AcceptAndIgnore, code) || slices.Contains(h.AcceptAndIgnore, code+"^"+event) {
 		return plan{name: "ignored", reply: func(pds.Result, error) reply {
@@ -175,7 +182,7 @@ func (h *Handler) route(m *hl7v2.Message) plan {
 			continue
 		}
 		if r.event == "" || r.event == event {
-			return r.plan(h, m)
+			return r.plan(h, m, known)
 		}
 		refusal = otherEvent
 	}

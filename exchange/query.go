@@ -14,6 +14,7 @@ import (
 type query struct {
 	h          *Handler
 	m          *hl7v2.Message
+	known      *recall
 	answerType string   // MSH-9 of the answer
 	tag, name  string   // QAK-1 and QAK-3, raw
 	echo       []string // the segments that the answer repeats byte for byte
@@ -21,8 +22,13 @@ type query struct {
 	want       pds.Want
 	ignored    []string    // criteria that nobody can be asked about
 	where      hl7v2.Fault // where it says who is asked about, as a place for an ERR
-	hideNumber bool        // the asker wants identifiers of other domains only
+	wanted     domains     // whose identifiers the answer may have
 	visit      bool        // the answer's structure requires a PV1
+	bare       bool        // a refusal is a plain ACK
+
+	local   store.PatientKey // the local number that is asked about, if one is
+	asked   pds.NHSNumber    // the NHS number that is asked about, if one is
+	subject subject          // the entry of the index that the question is about, if it is about one
 }
 
 // criterion is one thing a question says of the patient, and where it says it.
@@ -40,14 +46,27 @@ type fault struct {
 
 // plan turns the question into the one for the back end, or into a refusal.
 func (q *query) plan(name string) plan {
-	p := plan{name: name, query: true}
-	req, bad := q.request()
-	if bad != nil {
+	req, known, bad := q.request()
+	switch {
+	case bad != nil:
 		return q.refuse(name, *bad)
+	case !known:
+		return q.unknown(name)
 	}
-	p.request, q.want = &req, req.Want
-	p.reply = func(res pds.Result, err error) reply { return q.reply(res, err) }
-	return p
+	q.want = req.Want
+	return plan{name: name, query: true, request: &req, subject: q.subject, reply: q.reply}
+}
+
+// unknown is the plan for a query about a local number that the index does not have.
+func (q *query) unknown(name string) plan {
+	return plan{name: name, query: true, reply: func(_ pds.Result, err error) reply {
+		if err != nil {
+			return q.nack(fault{condition: unavailable})
+		}
+		r := q.notFound(decision{outcome: store.NotTraced}, textOf[store.NoMatch])
+		r.reason = "number not in the index"
+		return r
+	}}
 }
 
 // refuse is the plan for a query that is at fault: the refusal has the shape of an answer.
@@ -68,16 +87,16 @@ var fields = map[string]string{
 	"PID.7": "born", "PID.7.1": "born", "PID.8": "sex", "PID.8.1": "sex", "PID.11.5": "postcode",
 }
 
-// subject is what a question says of the patient, by what it means.
-type subject struct {
+// description is what a question says of the patient, by what it means.
+type description struct {
 	values map[string]criterion
 	ids    []map[string]criterion // the parts of each identifier
 }
 
-// subject gathers the criteria. The parts of an identifier arrive one by one: a part that
+// description gathers the criteria. The parts of an identifier arrive one by one: a part that
 // the last identifier has begins another. Any other field has one value.
-func (q *query) subject() (subject, *fault) {
-	s := subject{values: make(map[string]criterion)}
+func (q *query) description() (description, *fault) {
+	s := description{values: make(map[string]criterion)}
 	for _, c := range q.criteria {
 		meaning, used := fields[c.field]
 		switch {
@@ -98,43 +117,53 @@ func (q *query) subject() (subject, *fault) {
 }
 
 // request reads the criteria as a question to the back end: by number and birth date, or
-// by name, birth date and sex. The fault names the first field that is wrong or missing.
-func (q *query) request() (pds.Request, *fault) {
+// by name, birth date and sex. The fault names the first field that is wrong or missing;
+// known is false for a local number of nobody.
+func (q *query) request() (req pds.Request, known bool, bad *fault) {
 	for _, c := range q.criteria {
 		if q.wild(c) {
-			return pds.Request{}, &fault{wildcard, &c.at}
+			return req, true, &fault{wildcard, &c.at}
 		}
 	}
-	s, bad := q.subject()
-	if bad != nil {
-		return pds.Request{}, bad
+	s, bad := q.description()
+	if bad == nil {
+		req, bad = q.who(s)
 	}
-	req, bad := q.who(s)
 	if bad != nil {
-		return req, bad
+		return req, true, bad
 	}
+	q.asked = req.NHSNumber
+	if known, bad = q.complete(&req); bad != nil || !known {
+		return req, known, bad
+	}
+	return q.operation(req, s)
+}
+
+// operation chooses the operation that the question can be put to, by number if there is one.
+func (q *query) operation(req pds.Request, s description) (_ pds.Request, known bool, bad *fault) {
+	born := req.Who.BirthDate
 	switch {
-	case req.Who.BirthDate.IsZero():
-		return req, &fault{noBirthDate, &q.where}
+	case born.IsZero():
+		return req, true, &fault{noBirthDate, &q.where}
 	case !req.NHSNumber.IsZero():
-		if !req.Who.BirthDate.Full() {
-			return req, &fault{partialBirthDate, q.place(s, "born")}
+		if !born.Full() {
+			return req, true, &fault{partialBirthDate, q.place(s, "born")}
 		}
 		req.Want = pds.DetailsByNumber
-		return req, nil
+		return req, true, nil
 	case req.Who.Family == "":
-		return req, &fault{noFamily, &q.where}
+		return req, true, &fault{noFamily, &q.where}
 	case req.Who.Sex == 0:
-		return req, &fault{noSex, &q.where}
-	case !req.Who.BirthDate.Full() && !q.h.AllowPartialDOB:
-		return req, &fault{partialBirthDate, q.place(s, "born")}
+		return req, true, &fault{noSex, &q.where}
+	case !born.Full() && !q.h.AllowPartialDOB:
+		return req, true, &fault{partialBirthDate, q.place(s, "born")}
 	}
 	req.Want = pds.DetailsBySearch
-	return req, nil
+	return req, true, nil
 }
 
 // who reads what the criteria say, each value on its own.
-func (q *query) who(s subject) (req pds.Request, bad *fault) {
+func (q *query) who(s description) (req pds.Request, bad *fault) {
 	req.Who.Family, req.Who.Given = tidyName(s.values["family"].value), tidyGiven(s.values["given"].value)
 	req.Who.Postcode = tidyPostcode(s.values["postcode"].value)
 	if c, said := s.values["born"]; said {
@@ -175,9 +204,10 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 	case anonymous && kind == "" && err == nil:
 	case anonymous, ours, q.h.LocalID.matchParts(name, oid, kind):
 		req.Who.LocalID = strings.TrimSpace(c.value)
+		q.local = store.PatientKey{Authority: q.h.authority(name, oid), LocalID: store.Text(req.Who.LocalID)}
 		return nil
 	default:
-		return &fault{otherDomain, &c.at}
+		return &fault{otherDomain, authorityAt(id)}
 	}
 	if !req.NHSNumber.IsZero() && req.NHSNumber != n {
 		return &fault{twoValues, &c.at}
@@ -186,9 +216,14 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 	return nil
 }
 
-// local tells whether an authority is the trust's own.
-func (h *Handler) local(name, oid string) bool {
-	return h.ODS != "" && strings.EqualFold(name, h.ODS) || h.LocalID.knows(name, oid)
+// authorityAt is where a question names an identifier's authority.
+func authorityAt(id map[string]criterion) *hl7v2.Fault {
+	for _, part := range []string{"authority", "oid", "number"} {
+		if c, ok := id[part]; ok {
+			return &c.at
+		}
+	}
+	return nil
 }
 
 // wild tells whether a criterion holds a wildcard that may not be passed on.
@@ -205,7 +240,7 @@ func (q *query) wild(c criterion) bool {
 }
 
 // place is where a criterion stands, or should have stood.
-func (q *query) place(s subject, meaning string) *hl7v2.Fault {
+func (q *query) place(s description, meaning string) *hl7v2.Fault {
 	if c, ok := s.values[meaning]; ok {
 		return &c.at
 	}
@@ -219,29 +254,48 @@ func (q *query) reply(res pds.Result, err error) reply {
 		r.reason = reasonOf(err)
 		return r
 	}
-	var r reply
-	switch d, _ := decide(q.want, res); res.Outcome {
-	case pds.Matched:
-		r = q.found(res, q.notUsed(), "NSTS01", d.outcome)
-	case pds.Superseded:
-		r = q.found(res, d.text, "NSTS01", d.outcome)
-	case pds.Stale:
-		r = q.stale(res)
-	case pds.NoMatch, pds.Invalidated, pds.NotVerified:
-		r = q.notFound(d)
-	case pds.ManyMatches:
-		warning := q.where
-		warning.Code, warning.Severity, warning.AppCode, warning.Text = 204, "W", res.Code, d.text
-		r = q.notFound(d, warning)
-	case pds.OldStyle:
-		r = q.nack(fault{badNumber, &q.where})
-	default:
-		r = q.nack(fault{badQuestion, &q.where})
-		r.outcome = store.Refused
-	}
+	d, _ := q.subject.decide(q.known, q.want, res)
+	r := q.outcome(res, d)
 	r.reason = res.Reason
 	return r
 }
+
+func (q *query) outcome(res pds.Result, d decision) reply {
+	switch {
+	case d.outcome == store.HeldElsewhere:
+		return q.notFound(d, textOf[d.outcome])
+	case res.Outcome == pds.Matched:
+		return q.found(res, q.notUsed(), "NSTS01", d.outcome)
+	case res.Outcome == pds.Superseded:
+		return q.found(res, textOf[d.outcome], "NSTS01", d.outcome)
+	case res.Outcome == pds.Stale:
+		return q.stale(res)
+	case res.Outcome == pds.ManyMatches:
+		return q.several(res, d)
+	case res.Outcome == pds.OldStyle:
+		return q.nack(fault{badNumber, &q.where})
+	case d.status != "":
+		return q.notFound(d, textOf[d.outcome])
+	}
+	r := q.nack(fault{badQuestion, &q.where})
+	r.outcome = store.Refused
+	return r
+}
+
+// several answers that more than one patient fits. Who they are is never told.
+func (q *query) several(res pds.Result, d decision) reply {
+	if q.h.MultipleIsError {
+		r := q.nack(fault{manyPatients, &q.where})
+		r.outcome, r.status = d.outcome, d.status
+		return r
+	}
+	warning := q.where
+	warning.Code, warning.Severity, warning.AppCode, warning.Text = 204, "W", res.Code, textOf[d.outcome]
+	return q.notFound(d, warning.Text, warning)
+}
+
+// localCopy warns of an answer that does not come from Spine itself.
+const localCopy = "Local copy, Spine unavailable"
 
 // notUsed names the criteria that played no part, which an asker should know of a match.
 func (q *query) notUsed() string {
@@ -256,18 +310,22 @@ func (q *query) stale(res pds.Result) reply {
 	if q.h.RefuseStale {
 		return q.nack(fault{condition: unavailable})
 	}
-	r := q.found(res, "Local copy, Spine unavailable", "NSTS02", store.Stale)
+	r := q.found(res, localCopy, "NSTS02", store.Stale)
 	r.status = ""
 	return r
 }
 
 // found answers with the one patient.
 func (q *query) found(res pds.Result, text, status string, o store.Outcome) reply {
-	if q.hideNumber || res.Patient == nil {
-		return q.notFound(decision{outcome: o})
+	n, locals := res.NHSNumber, q.locals(res.NHSNumber)
+	if !q.wanted.wantsNumber() {
+		n = pds.NHSNumber{}
+	}
+	if res.Patient == nil || n.IsZero() && len(locals) == 0 {
+		return q.notFound(decision{outcome: o}, "")
 	}
 	b := q.begin(hl7v2.AA, text, nil, "OK", 1)
-	writePatient(b, res.NHSNumber, res.Patient, status)
+	q.writePatient(b, q.identifiersOf(b, n, locals), res.Patient, status)
 	if q.visit {
 		b.Segment("PV1").Raw(1, "1").Raw(2, "N")
 	}
@@ -275,11 +333,11 @@ func (q *query) found(res pds.Result, text, status string, o store.Outcome) repl
 }
 
 // notFound answers that there is nobody to show.
-func (q *query) notFound(d decision, warnings ...hl7v2.Fault) reply {
+func (q *query) notFound(d decision, text string, warnings ...hl7v2.Fault) reply {
 	if !q.m.AtLeast("2.5") {
 		warnings = nil // ERR says more than "error" from 2.5 on only
 	}
-	b := q.begin(hl7v2.AA, d.text, warnings, "NF", 0)
+	b := q.begin(hl7v2.AA, text, warnings, "NF", 0)
 	return reply{bytes: b.Bytes(), ack: hl7v2.AA, outcome: d.outcome, status: d.status}
 }
 
@@ -290,6 +348,9 @@ func (q *query) nack(f fault) reply {
 		place := *f.at
 		place.Code, place.Text = n.fault.Code, n.fault.Text
 		n.fault = place
+	}
+	if q.bare {
+		return q.h.nackPlain(q.m, f.condition)
 	}
 	code := q.h.Profile.code(n)
 	r := n.reply(code)
@@ -304,7 +365,7 @@ func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, sta
 	if len(faults) > 0 {
 		b.ERR(faults...)
 	}
-	if q.m.AtLeast("2.3") {
+	if q.m.AtLeast("2.3") && !q.h.NoQAK {
 		b.Segment("QAK").Raw(1, b.Echo(q.tag)).Raw(2, status)
 		if q.m.AtLeast("2.4") {
 			b.Raw(3, b.Echo(q.name))
@@ -320,19 +381,35 @@ func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, sta
 	return b
 }
 
+// identifiersOf returns the repetitions of PID-3: the NHS number unless it is zero, and local
+// numbers.
+func (q *query) identifiersOf(b *hl7v2.Builder, n pds.NHSNumber, locals []store.PatientKey) []string {
+	var all []string
+	if !n.IsZero() {
+		all = append(all, nhsIdentifier(b, n))
+	}
+	for _, key := range locals {
+		all = append(all, q.h.localIdentifier(b, key))
+	}
+	return all
+}
+
 // writePatient writes PID and PD1 of a national record (spec/hl7v2.md 5.6). What the record
 // does not say stays empty, never null.
-func writePatient(b *hl7v2.Builder, n pds.NHSNumber, p *pds.Patient, status string) {
-	b.Segment("PID").Raw(1, "1").Composite(3, n.Digits(), "", "", "NHS", "NH")
+func (q *query) writePatient(b *hl7v2.Builder, identifiers []string, p *pds.Patient, status string) {
+	b.Segment("PID").Raw(1, "1").Join(3, identifiers)
 	given, other := "", ""
 	if len(p.Given) > 0 {
 		given, other = p.Given[0], strings.Join(p.Given[1:], " ")
 	}
 	b.Composite(5, p.Family, given, other, "", p.Title, "", "L")
-	b.Raw(7, p.BirthDate.Digits()).Raw(8, sexLetters[p.Sex])
+	b.Raw(7, p.BirthDate.Digits()).Raw(8, q.sex(p.Sex))
 	if !p.Home.IsZero() {
 		street, second, town, county := addressParts(p.Home)
 		b.Composite(11, street, second, town, county, p.Home.Postcode, "", "H")
+	}
+	if q.h.Telephone && p.Phone != "" {
+		b.Composite(13, p.Phone, "PRN", "PH")
 	}
 	if p.Deceased {
 		b.Text(29, p.DeathTime).Raw(30, "Y")
@@ -341,6 +418,14 @@ func writePatient(b *hl7v2.Builder, n pds.NHSNumber, p *pds.Patient, status stri
 	if p.PracticeCode != "" || p.PracticeName != "" {
 		b.Segment("PD1").Composite(3, p.PracticeName, "", p.PracticeCode)
 	}
+}
+
+// sex writes PID-8 as the site's systems read it.
+func (q *query) sex(s pds.Sex) string {
+	if q.h.NHSSexCodes {
+		return s.Code()
+	}
+	return sexLetters[s]
 }
 
 // addressParts puts five positional lines into four components: the premises, or else the

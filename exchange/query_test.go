@@ -207,7 +207,7 @@ func TestQueriesRefused(t *testing.T) {
 		"Q22, bad date":                {filter("@PID.8^F~@PID.5.1^HALVORSEN~@PID.7^20240230"), "AE", `ERR||QPD^1^3^3|102^Data type error^HL70357|E|||Date of birth not valid`},
 		"Q22, partial date":            {filter("@PID.8^F~@PID.5.1^HALVORSEN~@PID.7^1962"), "AE", `ERR||QPD^1^3^3|102^Data type error^HL70357|E|||Date of birth must be complete`},
 		"Q22, bad check digit":         {filter("@PID.3.1^9990000019~@PID.3.4^NHS~@PID.7^19620417"), "AE", `ERR||QPD^1^3^1|102^Data type error^HL70357|E|||NHS number not valid`},
-		"Q22, unknown source domain":   {filter("@PID.3.1^1~@PID.3.4^ELSEWHERE~@PID.7^19620417"), "AE", `ERR||QPD^1^3^1|204^Unknown key identifier^HL70357|E|||Unknown identifier domain`},
+		"Q22, unknown source domain":   {filter("@PID.3.1^1~@PID.3.4^ELSEWHERE~@PID.7^19620417"), "AE", `ERR||QPD^1^3^2|204^Unknown key identifier^HL70357|E|||Unknown identifier domain`},
 		"Q22, unknown wanted domain":   {q22(strings.Replace(qpd, "^^^NHS", "^^^NHS~^^^ELSEWHERE", 1)), "AE", `ERR||QPD^1^8^2|204^Unknown key identifier^HL70357|E|||Unknown identifier domain`},
 		"Q22, deferred":                {q22(qpd, "RCP|D"), "AE", `ERR||RCP^1^1|103^Table value not found^HL70357|E|||Only immediate answers are given`},
 		"Q22, quantity in lines":       {q22(qpd, "RCP|I|10^LI"), "AE", `ERR||RCP^1^2|103^Table value not found^HL70357|E|||Quantity is counted in records only`},

@@ -113,9 +113,30 @@ func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err
 // finish records how a trace ended that its sender did not wait for. The caller holds mu.
 func (t *tracing) finish(res pds.Result, err error) {
 	x := t.x
-	if _, err := x.commit(nil, store.Entry{Kind: store.Finished, Facts: finished(t.want, res, err)}); err != nil {
+	facts := finished(t.want, res, err)
+	var found []store.Patient
+	if err == nil {
+		known := x.recall()
+		d, _ := x.plan.subject.decide(known, t.want, res)
+		if known.err != nil { // who else holds the number is not known: nothing is decided
+			d = decision{}
+		}
+		if d.status != "" {
+			facts.Outcome, facts.Decision = d.outcome.String(), d.status
+		}
+		found = x.found(d.outcome, foundBy(d, res), d.status)
+	}
+	if _, err := x.commitFound(nil, found, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
 		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
 	}
+}
+
+// foundBy is the number that a decision goes with.
+func foundBy(d decision, res pds.Result) pds.NHSNumber {
+	if d.status == "NSTS01" {
+		return res.NHSNumber
+	}
+	return pds.NHSNumber{}
 }
 
 // finished says how a trace ended, in the words of an exchange's outcome.

@@ -69,6 +69,8 @@ const (
 	Failed      Outcome = 14 // could not be dealt with now: 207
 	Unanswered  Outcome = 15 // recorded, and rightly not answered
 	Deferred    Outcome = 16 // answered before the trace, as batches and commit acknowledgements are
+
+	HeldElsewhere Outcome = 17 // the number found belongs to another local record
 )
 
 var outcomes = map[Outcome]string{
@@ -76,6 +78,7 @@ var outcomes = map[Outcome]string{
 	NoMatch: "no match", ManyMatches: "many matches", Invalidated: "invalidated",
 	NotVerified: "not verified", OldStyle: "old style", Stale: "stale", Refused: "refused",
 	Pending: "trace pending", Rejected: "rejected", Failed: "failed", Unanswered: "unanswered", Deferred: "deferred",
+	HeldElsewhere: "held by another record",
 }
 
 // String returns the outcome in words.

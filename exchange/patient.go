@@ -1,0 +1,217 @@
+package exchange
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// person is what messages told of a patient, as the index keeps it ([store.Told.Doc]).
+type person struct {
+	Family       string   `json:"family,omitempty"`
+	Given        string   `json:"given,omitempty"`
+	Born         string   `json:"born,omitempty"` // YYYY[MM[DD]]
+	Sex          string   `json:"sex,omitempty"`  // code of the mini services
+	Postcode     string   `json:"postcode,omitempty"`
+	Address      []string `json:"address,omitempty"`
+	Practice     string   `json:"practice,omitempty"` // ODS code
+	PracticeName string   `json:"practice_name,omitempty"`
+}
+
+func readPerson(doc string) person {
+	var p person
+	_ = json.Unmarshal([]byte(doc), &p) // what cannot be read is not known
+	return p
+}
+
+func (p person) doc() string {
+	b, _ := json.Marshal(p) // strings only: cannot fail
+	return string(b)
+}
+
+// who is the person as the asker of a question.
+func (p person) who(localID string) pds.Demographics {
+	born, _ := pds.ParseDate(p.Born)
+	d := pds.Demographics{Family: p.Family, Given: p.Given, BirthDate: born, Postcode: p.Postcode, LocalID: localID}
+	if p.Sex != "" {
+		d.Sex = pds.Sex(p.Sex[0])
+	}
+	return d
+}
+
+// print is the digest of the identity fields (product.md 4.6 w).
+func (p person) print(nhsNumber string) store.Print {
+	fields := []string{nhsNumber, strings.ToUpper(p.Family), strings.ToUpper(p.Given), p.Born, p.Sex, p.Postcode}
+	sum := sha256.Sum256([]byte(strings.Join(fields, "\x00")))
+	return store.Print(sum[:16])
+}
+
+// A subject is the patient whom an ADT is about: what the index knew, and what it learns.
+type subject struct {
+	keys   []store.PatientKey // every local number of PID-3; the first is the one we answer for
+	before store.Patient      // the entry of the first key; zero if the index has none
+	told   store.Told         // what the message says, where it is silent what the entry said
+	moves  []pair
+	gone   bool // the message deletes the patient
+}
+
+// subject reads whom the message is about, and what it says of that patient. It has no keys if
+// the message names no local number.
+func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject {
+	ids := h.identifiers(m)
+	s := subject{keys: h.localKeys(m.Repetitions(pathIdentifiers))}
+	if len(s.keys) == 0 || known.index == nil {
+		return subject{}
+	}
+	s.moves, s.gone = h.pairs(m, event), movers[event] == deletes
+	var ok bool
+	if s.before, ok = known.patient(s.keys[0]); !ok && movers[event] == renames && len(s.moves) > 0 {
+		s.before, _ = known.patient(s.moves[0].from)
+	}
+	p := h.person(m, readPerson(s.before.Told.Doc))
+	s.told = store.Told{At: h.recorded(m, known.arrived), Exchange: known.exchange, Doc: p.doc()}
+	s.told.NHSNumber, s.told.Status = ids.told(s.before.Told)
+	if status, _ := traceStatus(m); status != "" {
+		s.told.Status = status
+	}
+	s.told.Print = p.print(s.told.NHSNumber)
+	return s
+}
+
+// older tells whether a newer message has told of the patient before.
+func (s subject) older() bool { return s.told.At.Before(s.before.Told.At) }
+
+// entries are what the index learns from the message.
+func (s subject) entries() []store.Patient {
+	var all []store.Patient
+	for _, key := range s.keys {
+		if !s.gone {
+			// What was found is there already, unless the number is new.
+			all = append(all, store.Patient{Key: key, Told: s.told, Found: s.before.Found})
+		}
+	}
+	for _, p := range s.moves {
+		all = append(all, store.Patient{Key: p.from, Moved: store.Moved{At: s.told.At, Exchange: s.told.Exchange, Into: p.into}})
+	}
+	return all
+}
+
+// found is what the index learns from a finished trace of the subject.
+func (s subject) found(f store.Found) []store.Patient {
+	f.Print = s.told.Print
+	var all []store.Patient
+	for _, key := range s.keys {
+		all = append(all, store.Patient{Key: key, Found: f})
+	}
+	return all
+}
+
+// told returns the NHS number and status to go by. PID-3 without any NHS number says nothing
+// about it, as many messages about moves do; a null one says that there is none.
+func (ids identifiers) told(before store.Told) (nhsNumber, status string) {
+	n, one := ids.number()
+	switch {
+	case one && n.Digits() == before.NHSNumber, len(ids.nhs) == 0:
+		return before.NHSNumber, before.Status
+	case one:
+		return n.Digits(), ""
+	}
+	return "", ""
+}
+
+// person reads PID and PD1. A field that is not valued leaves what was told before; null
+// deletes it (spec/hl7v2.md 2.4).
+func (h *Handler) person(m *hl7v2.Message, before person) person {
+	p := before
+	if valued(m, pathNames) {
+		p.Family, p.Given = name(m)
+	}
+	if valued(m, pathBirthDate.Field()) {
+		born, _ := h.birthDate(m.Date(pathBirthDate))
+		p.Born = born.Digits()
+	}
+	if valued(m, pathSex.Field()) {
+		p.Sex = parseSex(m.Get(pathSex)).Code()
+	}
+	if valued(m, pathAddresses) {
+		p.Postcode, p.Address = postcode(m), addressLines(m)
+	}
+	if valued(m, pathPractice) {
+		p.PracticeName, p.Practice = m.Get(pathPracticeName), m.Get(pathPracticeCode)
+	}
+	return p
+}
+
+// valued tells whether a field has a value, be it null.
+func valued(m *hl7v2.Message, field hl7v2.Path) bool {
+	return slices.ContainsFunc(m.Repetitions(field), func(r hl7v2.Repetition) bool { return !r.IsEmpty() })
+}
+
+var (
+	pathPractice     = hl7v2.MustPath("PD1-3")
+	pathPracticeName = hl7v2.MustPath("PD1-3.1")
+	pathPracticeCode = hl7v2.MustPath("PD1-3.3")
+	pathRecorded     = hl7v2.MustPath("EVN-2.1")
+	pathSent         = hl7v2.MustPath("MSH-7.1")
+)
+
+// addressLines returns the lines of the home address, without the empty ones.
+func addressLines(m *hl7v2.Message) []string {
+	x, ok := prefer(m.Repetitions(pathAddresses), 7, addressTypes)
+	if !ok {
+		return nil
+	}
+	lines := []string{x.Sub(1, 1), x.Component(2), x.Component(3), x.Component(4)}
+	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
+}
+
+// recorded returns when the sender wrote down what the message says: EVN-2, else MSH-7, else
+// when it came. A clock that is ahead must not make all later messages look old.
+func (h *Handler) recorded(m *hl7v2.Message, arrived time.Time) time.Time {
+	for _, path := range []hl7v2.Path{pathRecorded, pathSent} {
+		s := m.Get(path)
+		t, err := hl7v2.ParseTime(s, h.Location)
+		if err != nil {
+			continue
+		}
+		if t = lastMoment(t, s); t.After(arrived) {
+			break
+		}
+		return t.UTC()
+	}
+	return arrived.UTC().Truncate(time.Microsecond)
+}
+
+// lastMoment returns the end of the span that a time of HL7 names: 20250601 is any time of
+// that day, and not older than what was recorded on its morning.
+func lastMoment(t time.Time, s string) time.Time {
+	end := t
+	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	switch {
+	case digits == 4 && len(s) == len("2025-06-01"):
+		digits = 8
+	case digits == 4 && len(s) > len("2025-06-01"):
+		return t // it has the time, too
+	}
+	switch digits {
+	case 4:
+		end = t.AddDate(1, 0, 0)
+	case 6:
+		end = t.AddDate(0, 1, 0)
+	case 8:
+		end = t.AddDate(0, 0, 1)
+	case 10:
+		end = t.Add(time.Hour)
+	case 12:
+		end = t.Add(time.Minute)
+	default:
+		return t
+	}
+	return end.Add(-time.Microsecond)
+}

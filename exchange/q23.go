@@ -1,0 +1,157 @@
+package exchange
+
+import (
+	"slices"
+	"strings"
+
+	"spinetrace/hl7v2"
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// planQ23 answers QBP^Q23, IHE's PIX query, with RSP^K23: which other identifiers has the
+// patient with this one (spec/hl7v2.md 5.5)? Only a verified NHS number is told; one that is
+// not is traced first.
+func (h *Handler) planQ23(m *hl7v2.Message, known *recall) plan {
+	const name = "QBP^Q23"
+	q := h.queryByParameters(m, known, "RSP^K23^RSP_K23")
+	return q.planIdentifier(name, func() plan {
+		s, bad := q.description()
+		if bad == nil {
+			bad = q.source(s)
+		}
+		if bad != nil {
+			return q.refuse(name, *bad)
+		}
+		return q.planPIX(name)
+	})
+}
+
+// source reads whose other identifiers are wanted.
+func (q *query) source(s description) *fault {
+	var req pds.Request
+	for _, id := range s.ids {
+		if bad := q.identifier(id, &req); bad != nil {
+			return bad
+		}
+	}
+	q.asked = req.NHSNumber
+	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
+	entry, ok, bad := q.entry(req)
+	switch {
+	case bad != nil:
+		return bad
+	case !ok:
+		return &fault{unknownNumber, &unknown}
+	}
+	q.subject = subject{keys: []store.PatientKey{entry.Key}, before: entry, told: entry.Told}
+	return nil
+}
+
+// planPIX answers from the index if the number there is verified, and else asks.
+func (q *query) planPIX(name string) plan {
+	p := plan{name: name, query: true, subject: q.subject}
+	number, status := q.subject.before.Current()
+	n, _ := pds.ParseNHSNumber(number)
+	verified := status == "01" && !n.IsZero()
+	if verified && q.fresh() {
+		p.reply = func(_ pds.Result, err error) reply {
+			if err != nil {
+				return q.nack(fault{condition: unavailable})
+			}
+			r := q.corresponding(n, "")
+			r.outcome, r.reason = store.NotTraced, "verified in the index"
+			return r
+		}
+		return p
+	}
+	req := pds.Request{}
+	fill(&req, q.subject.before)
+	switch {
+	case !answerable(req) || !req.Who.BirthDate.Full():
+		p.reply = func(_ pds.Result, err error) reply {
+			if err != nil {
+				return q.nack(fault{condition: unavailable})
+			}
+			return q.notFound(decision{outcome: store.NotTraced}, "")
+		}
+		return p
+	case req.NHSNumber.IsZero():
+		req.Want = pds.Number
+	default:
+		req.Want = pds.Verify
+	}
+	p.request, q.want = &req, req.Want
+	p.reply = func(res pds.Result, err error) reply { return q.replyPIX(res, err, verified) }
+	return p
+}
+
+// fresh tells whether a verified number need not be asked about again.
+func (q *query) fresh() bool {
+	f := q.subject.before.Found
+	return f.At.IsZero() || q.h.RetraceAfter == 0 || q.known.arrived.Sub(f.At) < q.h.RetraceAfter
+}
+
+// replyPIX answers a PIX query whose trace ended (the last column of the table of 5.6).
+func (q *query) replyPIX(res pds.Result, err error, verified bool) reply {
+	if err != nil {
+		r := q.nack(fault{condition: unavailable})
+		r.reason = reasonOf(err)
+		return r
+	}
+	d, _ := q.subject.decide(q.known, q.want, res)
+	r := q.pixOutcome(res, d, verified)
+	r.reason = res.Reason
+	return r
+}
+
+func (q *query) pixOutcome(res pds.Result, d decision, verified bool) reply {
+	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
+	switch {
+	case d.status == "NSTS01":
+		text := ""
+		if d.outcome == store.Superseded {
+			text = textOf[d.outcome]
+		}
+		r := q.corresponding(res.NHSNumber, text)
+		r.outcome, r.status, r.found = d.outcome, d.status, res.NHSNumber
+		return r
+	case res.Outcome == pds.Stale && verified:
+		r := q.corresponding(res.NHSNumber, localCopy)
+		r.outcome = store.Stale
+		return r
+	case res.Outcome == pds.Stale:
+		return q.notFound(decision{outcome: store.Stale}, localCopy)
+	case res.Outcome == pds.Invalidated && !q.asked.IsZero(), res.Outcome == pds.OldStyle:
+		r := q.nack(fault{unknownNumber, &unknown})
+		r.outcome, r.status = d.outcome, d.status
+		return r
+	case d.status != "":
+		return q.notFound(d, textOf[d.outcome])
+	}
+	r := q.nack(fault{condition: notAnswered})
+	r.outcome = store.Refused
+	return r
+}
+
+// corresponding answers with the patient's other identifiers, and nothing else of the patient.
+func (q *query) corresponding(n pds.NHSNumber, text string) reply {
+	source := q.asked.IsZero()
+	ids := slices.DeleteFunc(q.locals(n), func(key store.PatientKey) bool {
+		return source && (key == q.subject.keys[0] || key == q.local)
+	})
+	if n == q.asked || !q.wanted.wantsNumber() {
+		n = pds.NHSNumber{}
+	}
+	if n.IsZero() && len(ids) == 0 {
+		return q.notFound(decision{}, text)
+	}
+	b := q.begin(hl7v2.AA, text, nil, "OK", 1)
+	b.Segment("PID").Join(3, q.identifiersOf(b, n, ids)).Join(5, noName(b))
+	return reply{bytes: b.Bytes(), ack: hl7v2.AA, found: n}
+}
+
+// noName is a name that is withheld: an empty one, and one of type S (pseudonym) to say so.
+func noName(b *hl7v2.Builder) []string {
+	return []string{"", strings.Repeat(string(rune(b.Delimiters().Component)), 6) + "S"}
+}

@@ -1,0 +1,68 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"spinetrace/store"
+)
+
+// recall is what the index of patients knows, as far as one message needs it. The first
+// failure to read stays: what is planned without an answer must not be carried out.
+type recall struct {
+	index    store.Index // nil: nothing is known of anybody
+	ctx      context.Context
+	timeout  time.Duration
+	exchange store.ID
+	arrived  time.Time
+	err      error
+}
+
+func (x *exchange) recall() *recall {
+	return &recall{index: x.h.Index, ctx: context.WithoutCancel(x.ctx), timeout: x.h.CommitTimeout, exchange: x.id, arrived: x.start}
+}
+
+func (k *recall) patient(key store.PatientKey) (p store.Patient, ok bool) {
+	k.read(func(ctx context.Context) (err error) {
+		p, ok, err = k.index.Patient(ctx, key)
+		return err
+	})
+	return p, ok
+}
+
+// mostNamed bounds how many patients with one number are looked at.
+const mostNamed = 20
+
+func (k *recall) named(localID string) (all []store.Patient) {
+	k.read(func(ctx context.Context) (err error) {
+		all, err = k.index.Named(ctx, localID, mostNamed)
+		return err
+	})
+	return all
+}
+
+// holders returns the live entries that hold an NHS number now.
+func (k *recall) holders(nhsNumber string) (all []store.Patient) {
+	k.read(func(ctx context.Context) error {
+		found, err := k.index.Holders(ctx, nhsNumber, mostNamed)
+		for _, p := range found {
+			if n, _ := p.Current(); n == nhsNumber && !p.Gone() {
+				all = append(all, p)
+			}
+		}
+		return err
+	})
+	return all
+}
+
+func (k *recall) read(ask func(context.Context) error) {
+	if k.index == nil || k.err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, k.timeout)
+	defer cancel()
+	if err := ask(ctx); err != nil {
+		k.err = fmt.Errorf("exchange: index of patients: %w", err)
+	}
+}
