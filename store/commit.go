@@ -14,13 +14,13 @@ type Commit struct {
 	Exchange ID
 	Open     *Opening  // in the first commit of an exchange
 	Entries  []Entry   // at least one, in order
-	Patients []Patient // what the commit changes in the index: only parts that are set count
+	Patients []Patient // what the commit changes in the index: only parts that are set count; nothing if it is a [Duplicate]
 	Close    *Closing  // if the last entry holds the exchange's reply
 }
 
 // Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
-// kind or an outcome that is not one of the constants, or an opening, a closing or bodies
-// without an exchange that they could belong to.
+// kind or an outcome that is not one of the constants, an opening, a closing or bodies
+// without an exchange that they could belong to, or what [Patient.Check] says of a patient.
 func (c Commit) Check() error {
 	if len(c.Entries) == 0 {
 		return fmt.Errorf("%w: no entries", ErrRejected)
@@ -43,6 +43,11 @@ func (c Commit) Check() error {
 			if partKinds[p.Kind] == "" {
 				return fmt.Errorf("%w: entry %d: unknown kind of body", ErrRejected, i)
 			}
+		}
+	}
+	for _, p := range c.Patients {
+		if err := p.Check(); err != nil {
+			return err
 		}
 	}
 	return nil

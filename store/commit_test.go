@@ -80,8 +80,8 @@ func TestCheck(t *testing.T) {
 	for name, change := range map[string]func(*Commit){
 		"no entries":      func(c *Commit) { c.Entries = nil },
 		"no exchange":     func(c *Commit) { c.Exchange = ID{} },
-		"unknown kind":    func(c *Commit) { c.Entries = []Entry{{Kind: 17}} },
-		"unknown outcome": func(c *Commit) { c.Close = &Closing{Outcome: 17} },
+		"unknown kind":    func(c *Commit) { c.Entries = []Entry{{Kind: 99}} },
+		"unknown outcome": func(c *Commit) { c.Close = &Closing{Outcome: 99} },
 		"unknown body":    func(c *Commit) { c.Entries = []Entry{{Kind: Received, Parts: []Part{{Kind: 5}}}} },
 		"homeless body":   func(c *Commit) { c.Exchange, c.Open, c.Close = ID{}, nil, nil },
 	} {

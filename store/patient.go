@@ -2,8 +2,14 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"iter"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // PatientKey names an entry of the index of patients: a local number, and who gives such
@@ -13,13 +19,33 @@ type PatientKey struct {
 	LocalID   string // CX-1
 }
 
+// Compare orders keys by local number, then by authority, byte by byte.
+func (k PatientKey) Compare(other PatientKey) int {
+	return cmp.Or(strings.Compare(k.LocalID, other.LocalID), strings.Compare(k.Authority, other.Authority))
+}
+
+// Fit returns the key as stores keep it: both texts are fit for a search column (see [Text]),
+// and keys that differ still do.
+func (k PatientKey) Fit() PatientKey { return PatientKey{distinct(k.Authority), distinct(k.LocalID)} }
+
+// distinct is Text for what must not become equal to anything else by being cut or cleaned:
+// such a text is led by its digest.
+func distinct(s string) string {
+	if Text(s) == s {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	return Text(fmt.Sprintf("%x:%s", sum[:16], s))
+}
+
 // Patient is an entry of the local index: what the newest message told of a patient, what the
 // newest finished trace found, and where a merge took the entry. The index is derived from the
 // journal and can be made anew from it.
 //
 // Each part is as of a moment of its own, and of two versions of an entry the newer of every
 // part is kept ([Patient.Merge]). So the index does not depend on the order in which instances
-// commit, and adding something twice adds it once.
+// commit, and adding something twice adds it once. A part is as of its At to the microsecond;
+// it is not set if At is zero.
 type Patient struct {
 	Key   PatientKey
 	Told  Told
@@ -38,7 +64,7 @@ type Told struct {
 	NHSNumber string    // ten digits, valid; "" if it has none, or several
 	Status    string    // of that number: "01" to "08" (table 0445 without NSTS); "" if it does not say
 	Print     Print
-	Doc       string // demographics in the writer's own form, JSON
+	Doc       string // demographics in the writer's own form, JSON; at most 64 KiB
 }
 
 // Found is what the newest finished trace found out. A technical end is none.
@@ -57,6 +83,63 @@ type Moved struct {
 	Exchange ID
 	Into     PatientKey // the surviving entry; zero: deleted
 }
+
+// MaxDoc bounds [Told.Doc], in bytes.
+const MaxDoc = 64 << 10
+
+// Fit returns p as stores keep it: with a key that fits ([PatientKey.Fit]), and times in UTC
+// and whole microseconds.
+func (p Patient) Fit() Patient {
+	p.Key, p.Moved.Into = p.Key.Fit(), p.Moved.Into.Fit()
+	for _, at := range []*time.Time{&p.Told.At, &p.Found.At, &p.Moved.At} {
+		*at = at.UTC().Truncate(time.Microsecond)
+	}
+	return p
+}
+
+// Check says what no store can keep of p, in an error that wraps [ErrRejected]: a key without a
+// local number, no part that is set, a part that is not as of a moment (in the years 1 to 9999)
+// and an exchange, or a content that is not what the part's fields are documented to hold.
+func (p Patient) Check() error {
+	p = p.Fit()
+	known := p.Told != (Told{}) || p.Found != (Found{}) || p.Moved != (Moved{})
+	for _, rule := range []struct {
+		kept bool
+		what string
+	}{
+		{p.Key.LocalID != "", "no local number"},
+		{known, "nothing is told of it"},
+		{p.Told == (Told{}) || dated(p.Told.At, p.Told.Exchange), "told: no time or no exchange"},
+		{isNumber(p.Told.NHSNumber), "told: not an NHS number"},
+		{isStatus(p.Told.Status), "told: unknown status"},
+		{len(p.Told.Doc) <= MaxDoc, "told: too large a document"},
+		{utf8.ValidString(p.Told.Doc) && strings.IndexByte(p.Told.Doc, 0) < 0, "told: the document is not text"},
+		{p.Found == (Found{}) || dated(p.Found.At, p.Found.Exchange), "found: no time or no exchange"},
+		{p.Found == (Found{}) || outcomes[p.Found.Outcome] != "", "found: unknown outcome"},
+		{isNumber(p.Found.NHSNumber), "found: not an NHS number"},
+		{isStatus(p.Found.Status), "found: unknown status"},
+		{p.Moved == (Moved{}) || dated(p.Moved.At, p.Moved.Exchange), "moved: no time or no exchange"},
+		{p.Moved.Into == (PatientKey{}) || p.Moved.Into.LocalID != "", "moved: into no local number"},
+	} {
+		if !rule.kept {
+			return fmt.Errorf("%w: patient: %s", ErrRejected, rule.what)
+		}
+	}
+	return nil
+}
+
+// dated tells whether a part has what orders it.
+func dated(at time.Time, id ID) bool {
+	return !at.IsZero() && at.Year() >= 1 && at.Year() <= 9999 && id != ID{}
+}
+
+// isNumber tells whether s has the form of an NHS number, or is none.
+func isNumber(s string) bool {
+	return s == "" || len(s) == 10 && strings.Trim(s, "0123456789") == ""
+}
+
+// isStatus tells whether s is a status of an NHS number, or none.
+func isStatus(s string) bool { return s == "" || len(s) == 2 && "01" <= s && s <= "08" }
 
 // Merge returns p with the parts of other that are newer.
 func (p Patient) Merge(other Patient) Patient {
@@ -112,9 +195,18 @@ type Index interface {
 	// to say.
 	Holders(ctx context.Context, nhsNumber string, limit int) ([]Patient, error)
 
-	// Reindex makes the index anew from entries that were derived from the journal up to asOf:
-	// each replaces what is on disk, but for parts that commits have changed since asOf, and
-	// what is on disk, is not among them and was not changed since asOf is deleted. It works in
-	// pages, while commits go on.
-	Reindex(ctx context.Context, asOf time.Time, entries func(yield func(Patient) bool)) (kept, deleted int, err error)
+	// Reindex makes the index anew from entries that were derived from the journal up to asOf,
+	// which come in any order, and are merged if they come for a key more than once. Each
+	// replaces what is on disk; but an entry that was changed since asOf keeps what is newer of
+	// it. What is on disk, is not among the entries and was not changed since asOf is deleted.
+	// What was changed up to [ReindexSlack] before asOf counts as changed since.
+	//
+	// It works in pages, while commits go on, and can be repeated after an error. It returns
+	// how many entries there are in the end, and how many were deleted. Errors are those of
+	// [Patient.Check] and [ErrUnavailable], or other faults of the database, wrapped.
+	Reindex(ctx context.Context, asOf time.Time, entries iter.Seq[Patient]) (kept, deleted int, err error)
 }
+
+// ReindexSlack is by how much the clocks of instances that share an index may differ, and how
+// long a commit may take, for [Index.Reindex] not to lose what it changes.
+const ReindexSlack = time.Minute

@@ -42,10 +42,12 @@ type Journal interface {
 	Answer(ctx context.Context, exchange ID) (reply []byte, ok bool, err error)
 }
 
-// A Store is a Journal with its life and its readers.
+// A Store is a Journal with its life, its readers, and the index of patients that is kept
+// beside it.
 type Store interface {
 	Journal
 	Audit
+	Index
 
 	// Start connects, checks the schema and takes the chain; it returns when the store
 	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.

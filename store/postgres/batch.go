@@ -21,6 +21,7 @@ const (
 	toReply
 	toBody
 	fromSeen
+	toPatient
 )
 
 // column is one column of an insert, as an array of parameters.
@@ -44,6 +45,7 @@ type target struct {
 	bit     shape
 	chain   bool
 	columns []column
+	after   string // what follows the insert
 }
 
 // The indexes of targets.
@@ -52,6 +54,7 @@ const (
 	inSeen
 	inExchange
 	inReply
+	inPatient
 	inBody
 	inEvent
 )
@@ -59,15 +62,16 @@ const (
 // targets are in the order in which the statement takes its locks. Events are always
 // written.
 var targets = [...]target{
-	{"seen", fromSeen, false, []column{colControl, colExchange}},
-	{"seen", toSeen, false, []column{colControl, {"sender", "uuid", oidUUID}, {"body", "uuid", oidUUID}, colExchange, colAt}},
+	{"seen", fromSeen, false, []column{colControl, colExchange}, ""},
+	{"seen", toSeen, false, []column{colControl, {"sender", "uuid", oidUUID}, {"body", "uuid", oidUUID}, colExchange, colAt}, ""},
 	{"exchange", toExchange, true, []column{
 		{"id", "uuid", oidUUID}, colAt, {"application", "text", oidText}, {"facility", "text", oidText}, colControl,
-		{"type", "text", oidText}, {"local_id", "text", oidText}, {"nhs_sent", "text", oidText}, colOutcome, colFound, colSeq}},
-	{"reply", toReply, false, []column{colExchange, colAt, colOutcome, colFound}},
-	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}},
+		{"type", "text", oidText}, {"local_id", "text", oidText}, {"nhs_sent", "text", oidText}, colOutcome, colFound, colSeq}, ""},
+	{"reply", toReply, false, []column{colExchange, colAt, colOutcome, colFound}, ""},
+	patientTarget("false"),
+	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}, ""},
 	{"event", 0, true, []column{
-		colSeq, colAt, {"kind", "smallint", oidSmallint}, colExchange, {"doc", "text", oidText}, {"hash", "bytea", oidBytea}}},
+		colSeq, colAt, {"kind", "smallint", oidSmallint}, colExchange, {"doc", "text", oidText}, {"hash", "bytea", oidBytea}}, ""},
 }
 
 // sql returns the statement of a shape. Its first parameter is the chain, the others are
@@ -104,16 +108,17 @@ func (t target) sql(n *int) string {
 	case t.chain:
 		return fmt.Sprintf("insert into %s (chain, %s) select $1::smallint, r.* from %s", t.table, strings.Join(names, ", "), rows)
 	}
-	return fmt.Sprintf("insert into %s (%s) select r.* from %s", t.table, strings.Join(names, ", "), rows)
+	return fmt.Sprintf("insert into %s (%s) select r.* from %s", t.table, strings.Join(names, ", "), rows) + t.after
 }
 
 // batch turns commits into the parameters of one statement. Its memory is used again.
 type batch struct {
 	shape   shape
-	columns [len(targets)][11]array // by target and column
+	columns [len(targets)][19]array // by target and column
 	claims  []claimRow
 	replies []replyRow
 	forgets []replyRow
+	touched patientRows
 
 	claimed map[store.ClaimKey]store.ID
 	ended   map[store.ID]bool
@@ -135,7 +140,7 @@ type replyRow struct {
 }
 
 func newBatch() *batch {
-	return &batch{claimed: make(map[store.ClaimKey]store.ID), ended: make(map[store.ID]bool)}
+	return &batch{touched: make(patientRows), claimed: make(map[store.ClaimKey]store.ID), ended: make(map[store.ID]bool)}
 }
 
 func (b *batch) reset() {
@@ -146,6 +151,7 @@ func (b *batch) reset() {
 		}
 	}
 	b.claims, b.replies, b.forgets = b.claims[:0], b.replies[:0], b.forgets[:0]
+	clear(b.touched)
 	clear(b.claimed)
 	clear(b.ended)
 }
@@ -157,7 +163,7 @@ func (b *batch) encode(head store.Head, now time.Time, commits []*pending) store
 	for _, p := range commits {
 		b.add(&head, now, p)
 	}
-	b.flushSorted()
+	b.flushSorted(now)
 	return head
 }
 
@@ -174,6 +180,9 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 		p.receipt = store.Receipt{Status: store.AlreadyClosed, First: c.Exchange}
 		entries = slices.Clone(entries)
 		entries[last] = store.Entry{Kind: store.Resent, Facts: entries[last].Facts}
+	}
+	for _, patient := range p.patients {
+		b.touched.add(patient)
 	}
 	var opened, ended store.Event
 	for i, e := range entries {
@@ -271,7 +280,7 @@ func (b *batch) close(p *pending, e store.Event) {
 }
 
 // flushSorted writes the rows that other instances may write too, in the order of their keys.
-func (b *batch) flushSorted() {
+func (b *batch) flushSorted(now time.Time) {
 	slices.SortFunc(b.claims, func(x, y claimRow) int { return compareKeys(x.key, y.key) })
 	for _, r := range b.claims {
 		b.shape |= toSeen
@@ -298,6 +307,10 @@ func (b *batch) flushSorted() {
 		c := &b.columns[inForget]
 		c[0].text(r.control)
 		c[1].uuid(r.exchange)
+	}
+	if len(b.touched) > 0 {
+		b.shape |= toPatient
+		b.touched.encode(b.columns[inPatient][:], now)
 	}
 }
 

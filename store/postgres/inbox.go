@@ -20,8 +20,10 @@ const (
 type pending struct {
 	commit store.Commit
 	bodies []body // one for each entry
-	key    store.ClaimKey
-	size   int
+	// patients are the commit's, as they are stored.
+	patients []store.Patient
+	key      store.ClaimKey
+	size     int
 	// follows marks a commit of an exchange that has begun. Spine may have been asked: it
 	// is written even when its caller has gone.
 	follows bool

@@ -267,5 +267,9 @@ func (s *Store) prepare(c store.Commit) *pending {
 			p.size += len(p.bodies[i].data)
 		}
 	}
+	for _, patient := range c.Patients {
+		p.patients = append(p.patients, patient.Fit())
+		p.size += 512 + len(patient.Told.Doc)
+	}
 	return p
 }

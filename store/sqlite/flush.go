@@ -15,10 +15,11 @@ import (
 // A call is one commit on its way to the disk.
 type call struct {
 	store.Commit
-	bodies  []packed // one per entry
-	size    int
-	receipt store.Receipt
-	done    chan error // holds one, so that the writer never waits for a caller
+	bodies   []packed        // one per entry
+	patients []store.Patient // as they are stored
+	size     int
+	receipt  store.Receipt
+	done     chan error // holds one, so that the writer never waits for a caller
 }
 
 // packed is an event's bodies as they are stored; data is nil if it has none.
@@ -89,6 +90,10 @@ func (s *Store) pack(c store.Commit) *call {
 			call.size += len(data)
 		}
 	}
+	for _, p := range c.Patients {
+		call.patients = append(call.patients, p.Fit())
+		call.size += len(p.Told.Doc)
+	}
 	return call
 }
 
@@ -106,6 +111,8 @@ func (s *Store) run(w *writer) {
 			return
 		case c := <-s.queue:
 			err = s.flush(w, s.gather(c))
+		case j := <-s.jobs:
+			err = s.perform(w, j)
 		case <-purge.C:
 			err = s.purge(w, purge)
 		case <-retry.C:

@@ -32,6 +32,9 @@ func (w *writer) keep(head *store.Head, now time.Time, c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := w.told(at, c.patients); err != nil {
+		return err
+	}
 	c.receipt = store.Receipt{}
 	last := len(c.Entries) - 1
 	for i, e := range c.Entries {
@@ -53,7 +56,7 @@ func (w *writer) claimed(c *call, at time.Time) (first store.ID, err error) {
 		return store.ID{}, nil
 	}
 	k := c.Open.Claim.Key()
-	n, err := rows(w.claim.Exec(k.ControlID, k.Sender[:], k.Body[:], c.Exchange[:], at.UnixMicro()))
+	n, err := changed(w.claim.Exec(k.ControlID, k.Sender[:], k.Body[:], c.Exchange[:], at.UnixMicro()))
 	if err != nil || n == 1 {
 		return store.ID{}, err
 	}
@@ -84,7 +87,7 @@ func (w *writer) closed(head *store.Head, at time.Time, c *call) (late bool, err
 	if c.Close == nil {
 		return false, nil
 	}
-	n, err := rows(w.close.Exec(c.Exchange[:], at.UnixMicro(), int64(c.Close.Outcome), store.Text(c.Close.NHSNumber),
+	n, err := changed(w.close.Exec(c.Exchange[:], at.UnixMicro(), int64(c.Close.Outcome), store.Text(c.Close.NHSNumber),
 		w.chain, head.Seq+int64(len(c.Entries))))
 	if err != nil || n == 0 {
 		return n == 0, err
@@ -109,7 +112,7 @@ func (w *writer) append(head *store.Head, now time.Time, exchange store.ID, entr
 	return err
 }
 
-func rows(r sql.Result, err error) (int64, error) {
+func changed(r sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}

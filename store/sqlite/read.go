@@ -22,6 +22,7 @@ const readerConns = 4
 type readers struct {
 	db                                          *sql.DB
 	answer, parts, heads, chain, exchange, find *sql.Stmt
+	patient, named, holders                     *sql.Stmt
 }
 
 const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
@@ -39,6 +40,11 @@ func (r *readers) statements() map[**sql.Stmt]string {
 			x.nhs_sent, coalesce(r.outcome, 0), coalesce(r.nhs_found, ''), c.name, x.seq
 			from exchange x join chain c on c.id = x.chain left join reply r on r.exchange = x.id
 			where x.control_id = ? order by x.id desc limit ?`,
+		&r.patient: selectPatients + `where local_id = ? and authority = ?`,
+		&r.named:   selectPatients + `where local_id = ? order by authority limit ?`,
+		// The conditions that exclude the empty number let the indexes be used, which leave it out.
+		&r.holders: selectPatients + `where told_nhs = ? and told_nhs <> '' or found_nhs = ? and found_nhs <> ''
+			order by local_id, authority limit ?`,
 	}
 }
 

@@ -42,6 +42,7 @@ type Store struct {
 	packer *store.Packer
 
 	queue   chan *call
+	jobs    chan job
 	closing chan struct{}
 	running sync.WaitGroup // Start while it waits, then the writing goroutine
 
@@ -75,7 +76,7 @@ func Open(path string, o store.Options) (*Store, error) {
 	}
 	return &Store{
 		path: path, o: o.WithDefaults(), packer: packer,
-		queue: make(chan *call), closing: make(chan struct{}), down: errNotStarted,
+		queue: make(chan *call), jobs: make(chan job), closing: make(chan struct{}), down: errNotStarted,
 	}, nil
 }
 

@@ -26,6 +26,8 @@ type writer struct {
 	begin, commit, rollback    *sql.Stmt
 	claim, earlier, take, drop *sql.Stmt
 	open, close, event, body   *sql.Stmt
+	patient, keepPatient       *sql.Stmt
+	keys, sweep                *sql.Stmt
 }
 
 // openWriter opens the file and reads the head of the chain, which nobody else writes.
@@ -72,9 +74,14 @@ func (w *writer) statements() map[**sql.Stmt]string {
 		&w.drop:     `delete from seen where exchange = ?`,
 		&w.open: `insert into exchange (id, at, application, facility, control_id, type, local_id, nhs_sent, chain, seq)
 			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&w.close: `insert into reply (exchange, at, outcome, nhs_found, chain, seq) values (?, ?, ?, ?, ?, ?) on conflict do nothing`,
-		&w.event: `insert into event (chain, seq, at, kind, exchange, doc, hash) values (?, ?, ?, ?, ?, ?, ?)`,
-		&w.body:  `insert into body (exchange, chain, seq, codec, data) values (?, ?, ?, ?, ?)`,
+		&w.close:       `insert into reply (exchange, at, outcome, nhs_found, chain, seq) values (?, ?, ?, ?, ?, ?) on conflict do nothing`,
+		&w.event:       `insert into event (chain, seq, at, kind, exchange, doc, hash) values (?, ?, ?, ?, ?, ?, ?)`,
+		&w.body:        `insert into body (exchange, chain, seq, codec, data) values (?, ?, ?, ?, ?)`,
+		&w.patient:     selectPatients + `where local_id = ? and authority = ?`,
+		&w.keepPatient: writePatient,
+		&w.keys:        `select local_id, authority from patient where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
+		&w.sweep: `delete from patient where (local_id, authority) > (?, ?) and (local_id, authority) <= (?, ?)
+			and touched <= ?`,
 	}
 }
 
