@@ -248,14 +248,17 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 	c.log(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, p.size))
 	h, ok := c.srv.Handler.(FaultHandler)
 	if !ok {
-		c.refuse()
+		if c.srv.Release == 2 {
+			c.notTaken(nil)
+		}
 		return false
 	}
 	c.srv.state(c.peer, StateActive)
 	defer c.srv.state(c.peer, StateIdle)
 	reply, err := h.HandleOversize(ctx, c.peer, c.tls, p.body, p.size)
 	if err == nil && c.srv.Release == 2 {
-		return c.notTaken(reply)
+		c.notTaken(reply) // whatever the handler thinks: most of it is gone
+		return false
 	}
 	return c.answer(reply, err)
 }
@@ -264,8 +267,11 @@ func (c *conn) oversize(ctx context.Context, p part) bool {
 func (c *conn) answer(reply []byte, err error) bool {
 	if err != nil {
 		c.log(fmt.Errorf("mllp: handle: %w", err))
-		if reply == nil {
-			c.refuse()
+		switch {
+		case c.srv.Release == 2:
+			c.notTaken(reply)
+			return false
+		case reply == nil:
 			return false
 		}
 	}

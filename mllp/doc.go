@@ -25,8 +25,8 @@
 //
 // An answer is a frame like any other, so who asked commits it. The Release of a Server or a Client says that all
 // their peers do so. The Server commits a message when its handler returns without an error, in one Write with the
-// answer; after an error it says NAK and closes. To a frame over MaxFrame, of which only the beginning is left, it says
-// NAK whatever the handler does, with the handler's answer behind it, and closes too. After a commit it waits WriteTimeout for the peer's commit block, and goes on
+// answer. After an error, and to a frame over MaxFrame, of which only the beginning is left, it says NAK, with the
+// handler's answer behind it if there is one, and closes. After a commit it waits WriteTimeout for the peer's commit block, and goes on
 // without one: the answer was the handler's to keep. In release 1 a commit block is swallowed, logged once for each
 // connection and not answered.
 //

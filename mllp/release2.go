@@ -31,27 +31,20 @@ func (c *conn) commit(answer []byte) error {
 	return nil
 }
 
-// refuse tells a peer of release 2 that the frame in hand was not taken, before the connection closes.
-func (c *conn) refuse() {
-	if c.srv.Release == 2 && c.write([]byte{nak}) == nil {
-		linger(c.nc)
-	}
-}
-
-// notTaken tells a peer of release 2 that its frame was thrown away: a negative commit block, and behind it the answer
-// that says why, for who reads on. Then the connection ends. To a peer that goes by the commit block alone the message
-// is over, and it would take an answer that it finds later for the commit block of what it sends next.
-func (c *conn) notTaken(answer []byte) bool {
+// notTaken tells a peer of release 2 that the frame in hand was not taken: a negative commit block, and behind it the
+// answer that says why, if there is one, for who reads on. Then the connection ends: to a peer that goes by the commit
+// block alone the message is over, and it would take an answer that it finds later for the commit block of what it
+// sends next.
+func (c *conn) notTaken(answer []byte) {
 	bodies := [][]byte{{nak}}
 	if len(answer) > 0 {
 		bodies = append(bodies, answer)
 	}
 	if err := c.write(bodies...); err != nil {
 		c.log(fmt.Errorf("%w: %w", ErrAnswerLost, err))
-		return false
+		return
 	}
 	linger(c.nc)
-	return false
 }
 
 // commitBlock deals with a commit block from the peer.

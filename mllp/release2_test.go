@@ -70,6 +70,9 @@ func TestServerRelease2AndLessGoodPeers(t *testing.T) {
 		"handler error": {
 			"\va\x1c\r" + committed + "\vrefuse\x1c\r\vnever read\x1c\r", both("a") + refused, nil, []error{nil},
 		},
+		"handler error, and an answer": {
+			"\va\x1c\r" + committed + "\venough\x1c\r\vnever read\x1c\r", both("a") + refused + answers("enough"), nil, []error{nil},
+		},
 		"empty frame": {"\v\x1c\r", "", map[mllp.Event]int{mllp.EventEmpty: 1}, nil},
 		"cut off":     {"\va", "", nil, []error{io.ErrUnexpectedEOF}},
 	} {

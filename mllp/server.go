@@ -15,8 +15,7 @@ import (
 // Handler answers messages.
 type Handler interface {
 	// HandleMLLP answers one message. A nil reply sends nothing. An error closes the connection; a reply that comes
-	// with it is sent first. In release 2 a commit block tells them apart: positive before a reply, be it nil, and
-	// negative for an error without one.
+	// with it is sent first. In release 2 a commit block goes before either: a negative one if there is an error.
 	//
 	// It is called by one goroutine for each connection, one message at a time.
 	//
