@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -29,8 +30,33 @@ type tester interface {
 // Backend is a Tracer under test, with its end of the line.
 type Backend struct {
 	Tracer pds.Tracer // asks a back end that serves [People]; without decorators
-	Asked  func() int // how many questions have reached that back end
+
+	// Asked tells how many questions have reached that back end. Calls for a token are no
+	// questions: they are announced and answered like any other call, with Operation
+	// "token", and Tokens counts them. A nil Tokens says that there are none.
+	Asked  func() int
+	Tokens func() int
+
+	// StableIDs says that a message id belongs to a question: asked again for the same
+	// Request.ID it is the same (pds-fhir.md section 3). Otherwise every call has a new one
+	// (smsp.md section 12).
+	StableIDs bool
+
+	// ShowsPatient says that the back end shows the patient in every answer, so that a
+	// stranger is noticed whatever was asked.
+	ShowsPatient bool
 }
+
+// calls returns how many calls of any kind have been made.
+func (b Backend) calls() int {
+	if b.Tokens == nil {
+		return b.Asked()
+	}
+	return b.Asked() + b.Tokens()
+}
+
+// tokenCall is the Operation of a call for a token.
+const tokenCall = "token"
 
 type suite struct {
 	tester
@@ -57,16 +83,18 @@ func Exercise[S T[S]](t S, open func(t S, trouble Trouble) Backend) {
 	for _, r := range refusals() {
 		run("refused here/"+r.reason, func(s *suite) { s.refusedHere(healthy, r.req) })
 	}
-	for _, trouble := range []Trouble{
-		Silence, Drop, Garbage, Hollow, Stranger, BusyTone, Denial, Hiccup, Breakdown, Gibberish,
-	} {
+	for _, trouble := range slices.Sorted(maps.Keys(ends)) {
 		run("trouble/"+trouble.String(), func(s *suite) { s.technicalEnd(trouble) })
 	}
 	run("trouble/rejection", (*suite).rejection)
 	run("trouble/local copy", (*suite).localCopy)
 	run("recorder/refuses", func(s *suite) { s.recorderRefuses(healthy) })
 	run("recorder/is told", func(s *suite) { s.recorderIsTold(healthy) })
-	run("recorder/new ids", func(s *suite) { s.newIDs(healthy) })
+	if healthy.StableIDs {
+		run("recorder/ids stay", func(s *suite) { s.idsStay(healthy) })
+	} else {
+		run("recorder/new ids", func(s *suite) { s.newIDs(healthy) })
+	}
 	run("context/ended", func(s *suite) { s.endedContext(healthy) })
 	run("concurrent", func(s *suite) { s.concurrent(healthy) })
 }
@@ -118,12 +146,14 @@ func (s *suite) patient(res pds.Result, want pds.Want, found pds.NHSNumber) {
 }
 
 // differences names the fields in which two patients differ, to the precision that every
-// back end has: given names by word, address lines without the empty ones.
+// back end has: given names by word, address lines without the empty ones, the time of a
+// death in minutes, and midnight for a day whose time is not held.
 func differences(got, want pds.Patient) []string {
 	plain := func(p pds.Patient) pds.Patient {
 		p.Given = strings.Fields(strings.Join(p.Given, " "))
 		p.Home = packed(p.Home)
 		p.PracticeName = "" // one back end never has it
+		p.DeathTime = strings.TrimSuffix(p.DeathTime[:min(12, len(p.DeathTime))], "0000")
 		return p
 	}
 	a, b := reflect.ValueOf(plain(got)), reflect.ValueOf(plain(want))
@@ -144,7 +174,7 @@ func packed(a pds.Address) pds.Address {
 }
 
 func (s *suite) refusedHere(b Backend, req pds.Request) {
-	before := b.Asked()
+	before := b.calls()
 	res, tape, err := s.trace(b, req)
 	if err != nil || res.Outcome != pds.Refused {
 		s.Errorf("got %v, %v; want %v", res.Outcome, err, pds.Refused)
@@ -152,40 +182,55 @@ func (s *suite) refusedHere(b Backend, req pds.Request) {
 	if n := len(tape.calls); n > 0 {
 		s.Errorf("%d calls announced, want none", n)
 	}
-	if n := b.Asked() - before; n > 0 {
+	if n := b.calls() - before; n > 0 {
 		s.Errorf("%d calls made, want none", n)
 	}
 }
 
+// throttled is how long a back end that throttles asks to wait.
+const throttled = 7 * time.Second
+
 // end is how a trouble must be reported; more than one class where the back ends differ.
 type end struct {
-	classes   []pds.Class
-	retry     []bool // allowed values
-	lateCalls bool   // a second call, where an operation needs two, may be the one that fails
+	classes []pds.Class
+	retry   []bool        // allowed values
+	calls   int           // at most; a second one where an operation needs two, or a token
+	after   time.Duration // RetryAfter of the error
 }
 
 var (
 	yes    = []bool{true}
 	no     = []bool{false}
 	either = []bool{true, false}
-	ends   = map[Trouble]end{
-		Silence:   {[]pds.Class{pds.SpineUnavailable}, either, false},
-		Drop:      {[]pds.Class{pds.SpineUnavailable}, yes, false},
-		Garbage:   {[]pds.Class{pds.ResponseInvalid}, either, false},
-		Hollow:    {[]pds.Class{pds.ResponseInvalid}, either, true},
-		Stranger:  {[]pds.Class{pds.ResponseInvalid}, either, true},
-		BusyTone:  {[]pds.Class{pds.Busy}, yes, false},
-		Denial:    {[]pds.Class{pds.AccessDenied}, no, false},
-		Hiccup:    {[]pds.Class{pds.ProviderError, pds.SpineError}, yes, false},
-		Breakdown: {[]pds.Class{pds.ProviderError}, no, false},
-		Gibberish: {[]pds.Class{pds.UnknownCode}, no, false},
+
+	invalidAnswer = []pds.Class{pds.ResponseInvalid}
+
+	ends = map[Trouble]end{
+		Silence:   {[]pds.Class{pds.SpineUnavailable}, either, 1, 0},
+		Drop:      {[]pds.Class{pds.SpineUnavailable}, yes, 1, 0},
+		Cut:       {[]pds.Class{pds.SpineUnavailable}, yes, 1, 0},
+		Truncated: {invalidAnswer, either, 1, 0},
+		Garbage:   {invalidAnswer, either, 1, 0},
+		WebPage:   {invalidAnswer, either, 1, 0},
+		Flood:     {invalidAnswer, either, 1, 0},
+		Bomb:      {invalidAnswer, either, 1, 0},
+		Hollow:    {invalidAnswer, either, 2, 0},
+		Stranger:  {invalidAnswer, either, 2, 0},
+		BusyTone:  {[]pds.Class{pds.Busy}, yes, 1, 0},
+		Throttle:  {[]pds.Class{pds.Busy}, yes, 1, throttled},
+		Denial:    {[]pds.Class{pds.AccessDenied}, no, 1, 0},
+		Expiry:    {[]pds.Class{pds.AccessDenied}, no, 2, 0},
+		WrongDoor: {[]pds.Class{pds.InputInvalid, pds.AccessDenied}, no, 1, 0},
+		Hiccup:    {[]pds.Class{pds.ProviderError, pds.SpineError}, yes, 1, 0},
+		Breakdown: {[]pds.Class{pds.ProviderError}, no, 1, 0},
+		Gibberish: {[]pds.Class{pds.UnknownCode}, no, 1, 0},
 	}
 )
 
 func (s *suite) technicalEnd(trouble Trouble) {
 	b := s.open(trouble)
 	for _, req := range everyQuestion() {
-		if trouble == Stranger && (req.Want == pds.Verify || req.Want == pds.Number) {
+		if trouble == Stranger && !b.ShowsPatient && (req.Want == pds.Verify || req.Want == pds.Number) {
 			continue // a bare number does not show whose it is
 		}
 		s.reports(b, req, trouble)
@@ -203,15 +248,8 @@ func (s *suite) reports(b Backend, req pds.Request, trouble Trouble) {
 	req.Recorder = tape
 	res, err := b.Tracer.Trace(ctx, req)
 	want := ends[trouble]
-	if n := b.Asked() - before; n > 1 && !want.lateCalls {
+	if n := b.Asked() - before; n > want.calls {
 		s.Errorf("%v: asked %d times; a Tracer makes one attempt", req.Want, n)
-	}
-	if !slices.Contains(want.classes, pds.ClassOf(err)) || !slices.Contains(want.retry, pds.Retryable(err)) {
-		s.Errorf("%v: got %v, %v (retryable: %v); want class %v, retryable one of %v",
-			req.Want, res.Outcome, err, pds.Retryable(err), want.classes, want.retry)
-	}
-	if !reflect.DeepEqual(res, pds.Result{}) {
-		s.Errorf("%v: a result beside the error", req.Want)
 	}
 	if len(tape.calls) == 0 {
 		s.Errorf("%v: the call was not announced", req.Want)
@@ -219,6 +257,27 @@ func (s *suite) reports(b Backend, req pds.Request, trouble Trouble) {
 	if fault := tape.fault(); fault != "" {
 		s.Errorf("%v: recorder: %s", req.Want, fault)
 	}
+	if trouble == Stranger && disowned(res, err) {
+		return
+	}
+	if !slices.Contains(want.classes, pds.ClassOf(err)) || !slices.Contains(want.retry, pds.Retryable(err)) {
+		s.Errorf("%v: got %v, %v (retryable: %v); want class %v, retryable one of %v",
+			req.Want, res.Outcome, err, pds.Retryable(err), want.classes, want.retry)
+	}
+	var e *pds.Error
+	if errors.As(err, &e) && e.RetryAfter != want.after {
+		s.Errorf("%v: wait %v before asking again; want %v", req.Want, e.RetryAfter, want.after)
+	}
+	if !reflect.DeepEqual(res, pds.Result{}) {
+		s.Errorf("%v: a result beside the error", req.Want)
+	}
+}
+
+// disowned tells whether a stranger was taken for what it is: nobody who was asked about.
+// A service that leaves the comparing to its clients makes no mistake when it names one.
+func disowned(res pds.Result, err error) bool {
+	return err == nil && (res.Outcome == pds.NotVerified || res.Outcome == pds.NoMatch) &&
+		res.NHSNumber.IsZero() && res.Patient == nil
 }
 
 func (s *suite) rejection() {
@@ -250,14 +309,14 @@ var errDiskFull = errors.New("pdstest: disk full")
 
 func (s *suite) recorderRefuses(b Backend) {
 	for _, req := range everyQuestion() {
-		before, tape := b.Asked(), &tape{refuse: errDiskFull}
+		before, tape := b.calls(), &tape{refuse: errDiskFull}
 		req.Recorder = tape
 		_, err := b.Tracer.Trace(s.Context(), req)
 		if !errors.Is(err, errDiskFull) || pds.ClassOf(err) != pds.Unrecorded || pds.Retryable(err) {
 			s.Errorf("%v: got %v (retryable: %v); want class %v wrapping the recorder's error, final",
 				req.Want, err, pds.Retryable(err), pds.Unrecorded)
 		}
-		if n := b.Asked() - before; n > 0 {
+		if n := b.calls() - before; n > 0 {
 			s.Errorf("%v: %d calls made although they could not be recorded", req.Want, n)
 		}
 		if tape.answers > 0 {
@@ -268,12 +327,12 @@ func (s *suite) recorderRefuses(b Backend) {
 
 func (s *suite) recorderIsTold(b Backend) {
 	for _, req := range everyQuestion() {
-		before := b.Asked()
+		before := b.calls()
 		res, tape, err := s.trace(b, req)
 		if err != nil {
 			s.Fatalf("%v: %v", req.Want, err)
 		}
-		if n := b.Asked() - before; n != len(tape.calls) {
+		if n := b.calls() - before; n != len(tape.calls) {
 			s.Errorf("%v: %d calls made, %d announced", req.Want, n, len(tape.calls))
 		}
 		for _, c := range tape.calls {
@@ -285,7 +344,7 @@ func (s *suite) recorderIsTold(b Backend) {
 			s.Errorf("%v: answer noted with status %d, code %q, %d bytes, right number: %v; want 200, %q, a body and the number",
 				req.Want, a.Status, a.Code, len(a.Body), a.NHSNumber == primrose, res.Code)
 		}
-		for _, c := range tape.calls[:min(1, len(tape.calls))] {
+		for _, c := range tape.questions()[:min(1, len(tape.questions()))] {
 			if c.NHSNumber != req.NHSNumber {
 				s.Errorf("%v: call noted without the NHS number it asks about", req.Want)
 			}
@@ -315,6 +374,32 @@ func (s *suite) newIDs(b Backend) {
 				s.Errorf("%v: message id used before", req.Want)
 			}
 			seen[c.MessageID] = true
+		}
+	}
+}
+
+// idsStay asks the same again as the same exchange, and as another one.
+func (s *suite) idsStay(b Backend) {
+	ids := func(req pds.Request, exchange string) []string {
+		tape := &tape{}
+		req.ID, req.Recorder = exchange, tape
+		_, _ = b.Tracer.Trace(s.Context(), req) // the ids are told before anything can fail
+		var ids []string
+		for _, c := range tape.questions() {
+			if slices.Contains(ids, c.MessageID) {
+				s.Errorf("%v: two calls of one question have one message id", req.Want)
+			}
+			ids = append(ids, c.MessageID)
+		}
+		return ids
+	}
+	for _, req := range everyQuestion() {
+		first, again, other := ids(req, "one"), ids(req, "one"), ids(req, "another")
+		if !slices.Equal(first, again) {
+			s.Errorf("%v: other message ids when asked again", req.Want)
+		}
+		if slices.ContainsFunc(other, func(id string) bool { return slices.Contains(first, id) }) {
+			s.Errorf("%v: message id of another exchange", req.Want)
 		}
 	}
 }
@@ -397,6 +482,11 @@ func (t *tape) Answered(a pds.Answer) {
 	if t.answers > len(t.calls) {
 		t.wrong = "an answer noted that no call was announced for"
 	}
+}
+
+// questions returns the calls that are not about a token.
+func (t *tape) questions() []pds.Call {
+	return slices.DeleteFunc(slices.Clone(t.calls), func(c pds.Call) bool { return c.Operation == tokenCall })
 }
 
 // fault says what was wrong with the order of calls and answers, once Trace has returned.

@@ -2,6 +2,7 @@ package pdstest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -110,6 +111,33 @@ func TestExerciseCatches(t *testing.T) {
 				return next.Trace(ctx, req)
 			}, "getNHSNumber/ampersand and apostrophe",
 		},
+		"half an answer is as good as none": {
+			func(next pds.Tracer, ctx context.Context, req pds.Request) (pds.Result, error) {
+				res, err := next.Trace(ctx, req)
+				if e, ok := errors.AsType[*pds.Error](err); ok && e.Status == 200 && e.Class == pds.SpineUnavailable {
+					return pds.Result{Outcome: pds.NoMatch, Code: "DEMOG-0001"}, nil
+				}
+				return res, err
+			}, "trouble/cut",
+		},
+		"the wait that was asked for is forgotten": {
+			func(next pds.Tracer, ctx context.Context, req pds.Request) (pds.Result, error) {
+				res, err := next.Trace(ctx, req)
+				if e, ok := errors.AsType[*pds.Error](err); ok {
+					e.RetryAfter = 0
+				}
+				return res, err
+			}, "trouble/throttle",
+		},
+		"an unknown address is an unknown patient": {
+			func(next pds.Tracer, ctx context.Context, req pds.Request) (pds.Result, error) {
+				res, err := next.Trace(ctx, req)
+				if e, ok := errors.AsType[*pds.Error](err); ok && e.Status == 404 {
+					return pds.Result{Outcome: pds.NoMatch, Code: "DEMOG-0001"}, nil
+				}
+				return res, err
+			}, "trouble/wrong door",
+		},
 		"bad questions are asked": {
 			func(next pds.Tracer, ctx context.Context, req pds.Request) (pds.Result, error) {
 				if req.Who.Sex == 0 {
@@ -138,6 +166,44 @@ func TestExerciseCatches(t *testing.T) {
 	}
 }
 
+// A back end that says its message ids stay has to keep them, and one that says nothing to
+// change them.
+func TestExerciseChecksMessageIDs(t *testing.T) {
+	for name, stable := range map[string]bool{"recorder/ids stay": true, "recorder/new ids": false} {
+		t.Run(name, func(t *testing.T) {
+			p := &probe{ctx: t.Context(), failed: &failures{}}
+			pdstest.Exercise(p, func(_ *probe, trouble pdstest.Trouble) pdstest.Backend {
+				tracer := &pdstest.Tracer{Population: pdstest.People(), Trouble: trouble}
+				swapped := pds.TracerFunc(func(ctx context.Context, req pds.Request) (pds.Result, error) {
+					if req.Recorder != nil {
+						req.Recorder = numbered{req.Recorder, req.ID, !stable}
+					}
+					return tracer.Trace(ctx, req)
+				})
+				return pdstest.Backend{Tracer: swapped, Asked: tracer.Asked, StableIDs: stable}
+			})
+			if !slices.Equal(p.failed.unique(), []string{name}) {
+				t.Errorf("failed: %q; want %s alone", p.failed.unique(), name)
+			}
+		})
+	}
+}
+
+// numbered is a Recorder that gives calls the message id of their exchange, or leaves them
+// their own.
+type numbered struct {
+	pds.Recorder
+	exchange string
+	swap     bool
+}
+
+func (n numbered) Asking(ctx context.Context, c pds.Call) error {
+	if n.swap {
+		c.MessageID = "of " + n.exchange
+	}
+	return n.Recorder.Asking(ctx, c)
+}
+
 // probe stands in for *testing.T and notes which tests fail.
 type probe struct {
 	ctx    context.Context
@@ -148,6 +214,12 @@ type probe struct {
 type failures struct {
 	mu    sync.Mutex
 	names []string
+}
+
+func (f *failures) unique() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Compact(slices.Sorted(slices.Values(f.names)))
 }
 
 func (p *probe) Helper()                  {}

@@ -80,10 +80,18 @@ func (t *Tracer) answer(ctx context.Context, req pds.Request) (pds.Result, pds.A
 // failures is how a client must report the troubles that are technical ends.
 var failures = map[Trouble]pds.Error{
 	Drop:      {Class: pds.SpineUnavailable, Retry: true},
+	Cut:       {Class: pds.SpineUnavailable, Status: 200, Retry: true},
+	Truncated: {Class: pds.ResponseInvalid, Status: 200, Retry: true},
 	Garbage:   {Class: pds.ResponseInvalid, Status: 200, Retry: true},
+	WebPage:   {Class: pds.ResponseInvalid, Status: 200, Retry: true},
+	Flood:     {Class: pds.ResponseInvalid, Status: 200},
+	Bomb:      {Class: pds.ResponseInvalid, Status: 200},
 	Hollow:    {Class: pds.ResponseInvalid, Status: 200, Code: codeSuccess, Retry: true},
 	Stranger:  {Class: pds.ResponseInvalid, Status: 200, Code: codeSuccess, Retry: true},
 	BusyTone:  {Class: pds.Busy, Status: 503, Retry: true},
+	Throttle:  {Class: pds.Busy, Status: 429, Retry: true, RetryAfter: throttled},
+	Expiry:    {Class: pds.AccessDenied, Status: 401},
+	WrongDoor: {Class: pds.InputInvalid, Status: 404},
 	Denial:    {Class: pds.AccessDenied, Status: 500, Code: "3000"},
 	Hiccup:    {Class: pds.ProviderError, Status: 500, Code: "2100", Retry: true},
 	Breakdown: {Class: pds.ProviderError, Status: 500, Code: "2200"},

@@ -9,11 +9,19 @@ const (
 	None      Trouble = iota // behaves
 	Silence                  // takes the question and never answers
 	Drop                     // closes the connection instead of answering
+	Cut                      // closes the connection in the middle of the answer
+	Truncated                // answers half of what it should, as if it were the whole
 	Garbage                  // answers well in HTTP, and nonsense in it
+	WebPage                  // answers with a page for people, as a proxy or a login does
+	Flood                    // answers without end
+	Bomb                     // answers what takes more to read than it took to send
 	Hollow                   // says that the patient was found, and not who it is
 	Stranger                 // tells of somebody else, born on another day
-	BusyTone                 // asks to come back later: HTTP 503
+	BusyTone                 // asks to come back later
+	Throttle                 // asks to come back in seven seconds, HTTP 429
 	Denial                   // refuses our credentials
+	Expiry                   // refuses our credentials with HTTP 401, as if they were of yesterday
+	WrongDoor                // HTTP 404, from somebody who is not the service
 	Hiccup                   // fails; may work later
 	Breakdown                // fails; will not work later
 	Rejection                // finds the question at fault
@@ -22,10 +30,11 @@ const (
 )
 
 var troubles = [...]string{
-	None: "none", Silence: "silence", Drop: "drop", Garbage: "garbage", Hollow: "hollow",
-	Stranger: "stranger", BusyTone: "busy tone", Denial: "denial", Hiccup: "hiccup",
-	Breakdown: "breakdown", Rejection: "rejection", LocalCopy: "local copy",
-	Gibberish: "gibberish",
+	None: "none", Silence: "silence", Drop: "drop", Cut: "cut", Truncated: "truncated",
+	Garbage: "garbage", WebPage: "web page", Flood: "flood", Bomb: "bomb", Hollow: "hollow",
+	Stranger: "stranger", BusyTone: "busy tone", Throttle: "throttle", Denial: "denial",
+	Expiry: "expiry", WrongDoor: "wrong door", Hiccup: "hiccup", Breakdown: "breakdown",
+	Rejection: "rejection", LocalCopy: "local copy", Gibberish: "gibberish",
 }
 
 // String returns the trouble in words.

@@ -1,8 +1,6 @@
 package smsptest
 
 import (
-	"net/http"
-	"strconv"
 	"time"
 
 	"spinetrace/pds/pdstest"
@@ -24,10 +22,18 @@ func Acting(trouble pdstest.Trouble) []Fault {
 	do := map[pdstest.Trouble]string{
 		pdstest.Silence:   "hang",
 		pdstest.Drop:      "reset",
+		pdstest.Cut:       "cut",
+		pdstest.Truncated: "truncated",
 		pdstest.Garbage:   "garbage",
+		pdstest.WebPage:   "html",
+		pdstest.Flood:     "flood",
+		pdstest.Bomb:      "bomb",
 		pdstest.Hollow:    "hollow",
 		pdstest.Stranger:  "stranger",
-		pdstest.BusyTone:  strconv.Itoa(http.StatusServiceUnavailable),
+		pdstest.BusyTone:  "503",
+		pdstest.Throttle:  "429:7",
+		pdstest.Expiry:    "401",
+		pdstest.WrongDoor: "404",
 		pdstest.Denial:    "fault:3000",
 		pdstest.Hiccup:    "fault:2100",
 		pdstest.Breakdown: "fault:2200",

@@ -11,14 +11,22 @@ func Acting(trouble pdstest.Trouble) []Fault {
 	do := map[pdstest.Trouble]string{
 		pdstest.Silence:   "hang",
 		pdstest.Drop:      "reset",
+		pdstest.Cut:       "cut",
+		pdstest.Truncated: "truncated",
 		pdstest.Garbage:   "garbage",
+		pdstest.WebPage:   "html",
+		pdstest.Flood:     "flood",
+		pdstest.Bomb:      "bomb",
 		pdstest.Hollow:    "hollow",
 		pdstest.Stranger:  "stranger",
 		pdstest.BusyTone:  "429",
+		pdstest.Throttle:  "429:7",
+		pdstest.Expiry:    "401",
+		pdstest.WrongDoor: "404",
 		pdstest.Denial:    "403",
 		pdstest.Hiccup:    "code:UNKNOWN_ERROR",
 		pdstest.Rejection: "code:INVALID_VALUE",
-		pdstest.Gibberish: "code:QUUX_0001",
+		pdstest.Gibberish: "code:UNHEARD_OF",
 	}[trouble]
 	if do == "" {
 		return nil

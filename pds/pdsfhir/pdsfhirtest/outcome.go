@@ -39,12 +39,11 @@ var problems = map[string]problem{
 	"SERVICE_UNAVAILABLE":    {503, "", "timeout", "Service unavailable", ""},
 }
 
-// problemOf returns the row of a code; one that no list has comes with status 404, which
-// must not be taken for "no such patient".
+// problemOf returns the row of a code; one that no list has comes with status 400.
 func problemOf(code, diagnostics string) *problem {
 	p, known := problems[code]
 	if !known {
-		p = problem{status: http.StatusNotFound, issue: "processing", display: "Unheard of"}
+		p = problem{status: http.StatusBadRequest, issue: "processing", display: "Unheard of"}
 	}
 	p.code, p.diagnostics = code, diagnostics
 	return &p
