@@ -31,16 +31,27 @@ type Client struct {
 	Sender   string    // itk:senderAddress, a URI; default as From
 	AuditIDs []AuditID // at most 4; default one, urn:nhs-uk:identity:ods:<ODS>:SYS:<System>
 
-	// HTTP is used in place of a client made from TLS, Proxy, ConnectTimeout and MaxIdle.
-	// Redirects are not followed whatever it says.
+	// HTTP is used in place of a client made from the next six. Redirects are not followed
+	// whatever it says.
 	HTTP *http.Client
 
-	TLS            *tls.Config   // see TLSConfig; nil trusts the system's authorities; 1.2 is the minimum whatever it says
+	TLS *tls.Config // see TLSConfig; nil trusts the system's authorities; 1.2 is the minimum whatever it says
+
+	// LiveTLS is asked before every call and used in place of TLS, so that certificates,
+	// keys and authorities can be replaced while the service runs. It returns the same
+	// value as before, unchanged, or another one: then the next call makes a connection of
+	// its own with that, and those made before end with the calls that they carry.
+	LiveTLS func() *tls.Config
+
 	Proxy          *url.URL      // nil: none; the environment is not asked
 	ConnectTimeout time.Duration // to connect, and again for the TLS handshake; default 5 s
 	Timeout        time.Duration // for the whole call, or less if the context says so; default 10 s
 	MaxIdle        int           // connections kept open; default 64: make it the number of calls at once
-	MaxResponse    int64         // bytes of an answer, decompressed; default 1 MiB
+
+	MaxResponse int64 // bytes of an answer, decompressed; default 1 MiB
+
+	Pace     *pds.Pace     // a turn of it is taken before each call; nil: no limit
+	PaceWait time.Duration // longest wait for that turn; default 4 s
 
 	UnquotedAction   bool          // send SOAPAction without the quotes that SOAP 1.1 asks for
 	Validity         time.Duration // from Created to Expires; default 10 min
@@ -71,8 +82,9 @@ var (
 )
 
 // Trace asks the provider, once. What the local checks refuse is not asked: the outcome
-// is [pds.Refused] and the Recorder hears nothing. Otherwise the Recorder is told before
-// the call and, whatever happens, once after it.
+// is [pds.Refused] and the Recorder hears nothing. What gets no turn of Pace ends as
+// [pds.NoSlot]; a [pds.Waiter] is told before the wait. Otherwise the Recorder is told
+// before the call and, whatever happens, once after it.
 //
 // Errors are a [*pds.Error], except that the caller's own cancellation comes back as
 // [context.Canceled], wrapped. A certificate of the server that does not verify is a
@@ -89,6 +101,9 @@ func (c *Client) Trace(ctx context.Context, req pds.Request) (pds.Result, error)
 	rec := req.Recorder
 	if rec == nil {
 		rec = nobody{}
+	}
+	if err := c.Pace.Turn(ctx, rec, cmp.Or(c.PaceWait, 4*time.Second)); err != nil {
+		return pds.Result{}, err
 	}
 	q := c.question(req)
 	if err := rec.Asking(ctx, q.call); err != nil {
@@ -163,10 +178,18 @@ func (c *Client) checkText() error {
 }
 
 func (c *Client) checkTLS() error {
-	if c.TLS != nil && c.TLS.InsecureSkipVerify {
+	if conf := c.tlsConfig(); conf != nil && conf.InsecureSkipVerify {
 		return ErrInsecure
 	}
 	return nil
+}
+
+// tlsConfig returns the settings of the moment, nil for the defaults.
+func (c *Client) tlsConfig() *tls.Config {
+	if c.LiveTLS != nil {
+		return c.LiveTLS()
+	}
+	return c.TLS
 }
 
 func (c *Client) localIDPrefix() string { return cmp.Or(c.LocalIDPrefix, c.ODS) }

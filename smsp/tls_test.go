@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,10 +185,94 @@ func TestServerWithoutTLS(t *testing.T) {
 	wantError(t, err, pds.Error{Class: pds.InputInvalid})
 }
 
+// handshakes is a server that says what each connection showed it.
+type handshakes struct {
+	mu    sync.Mutex
+	shown []string // the name in the client's certificate, one for each connection
+}
+
+func (h *handshakes) verify(cs tls.ConnectionState) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shown = append(h.shown, cs.PeerCertificates[0].Subject.CommonName)
+	return nil
+}
+
+func (h *handshakes) names() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.shown, " ")
+}
+
+// TestCertificatesAreReplacedWithoutARestart replaces the client's certificate and then the
+// server's and its authority. One connection serves as long as nothing changes.
+func TestCertificatesAreReplacedWithoutARestart(t *testing.T) {
+	first, second := newAuthority(t, "first"), newAuthority(t, "second")
+	tomorrow := time.Now().Add(24 * time.Hour)
+	hs := &handshakes{}
+	var served atomic.Pointer[tls.Config]
+	serve := func(a *authority) {
+		cert, key := a.issue("smsp.example.nhs.uk", tomorrow)
+		conf, err := TLSConfig(cert, key, first.file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf.ClientAuth, conf.ClientCAs, conf.VerifyConnection = tls.RequireAndVerifyClientCert, conf.RootCAs, hs.verify
+		served.Store(conf)
+	}
+	serve(first)
+	srv := httptest.NewUnstartedServer(says(200, example(t, success11)))
+	srv.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return served.Load(), nil }}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // the refusals are the point
+	srv.StartTLS()
+	defer srv.Close()
+
+	var live atomic.Pointer[tls.Config]
+	read := func(name string, trusted *authority) {
+		cert, key := first.issue(name, tomorrow)
+		conf, err := TLSConfig(cert, key, trusted.file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		live.Store(conf)
+	}
+	read("old", first)
+	c := testClient(srv.URL)
+	c.LiveTLS = live.Load
+	defer c.CloseIdleConnections()
+	ask := func(wantShown string, want *pds.Error) {
+		t.Helper()
+		_, err := c.Trace(t.Context(), marigoldVerify())
+		if want != nil {
+			wantError(t, err, *want)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if got := hs.names(); got != wantShown {
+			t.Errorf("the server was shown %q, want %q", got, wantShown)
+		}
+	}
+	ask("old", nil)
+	ask("old", nil)
+	read("new", first)
+	ask("old new", nil)
+	ask("old new", nil)
+
+	serve(second)
+	read("new", first)
+	ask("old new", &pds.Error{Class: pds.InputInvalid}) // not trusted yet
+	read("new", second)
+	ask("old new new", nil)
+
+	// Check saw settings that verify. What comes later cannot switch that off.
+	live.Store(insecure())
+	ask("old new new", &pds.Error{Class: pds.InputInvalid})
+}
+
 func TestMinimumTLS(t *testing.T) {
 	c := testClient("https://smsp.example.nhs.uk/")
 	c.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
-	if got := c.transport().TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
+	if got := c.transport(c.tlsConfig()).TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
 		t.Errorf("minimum version %#x, want TLS 1.2", got)
 	}
 }

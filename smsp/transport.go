@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"spinetrace/pds"
@@ -19,20 +20,22 @@ func (c *Client) httpClient() *http.Client {
 	if c.HTTP != nil {
 		*client = *c.HTTP
 	} else {
-		client.Transport = c.transport()
+		client.Transport = &liveTransport{client: c}
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client
 }
 
-func (c *Client) transport() *http.Transport {
+// transport returns one that makes its connections with conf.
+func (c *Client) transport(conf *tls.Config) *http.Transport {
 	connect := cmp.Or(c.ConnectTimeout, 5*time.Second)
 	idle := cmp.Or(c.MaxIdle, 64)
-	conf := &tls.Config{}
-	if c.TLS != nil {
-		conf = c.TLS.Clone()
+	if conf == nil {
+		conf = new(tls.Config)
 	}
+	conf = conf.Clone()
 	conf.MinVersion = max(conf.MinVersion, tls.VersionTLS12)
+	conf.InsecureSkipVerify = false // Check has not seen what LiveTLS returns later
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: connect}).DialContext,
 		TLSHandshakeTimeout: connect,
@@ -45,6 +48,47 @@ func (c *Client) transport() *http.Transport {
 		t.Proxy = http.ProxyURL(c.Proxy)
 	}
 	return t
+}
+
+// A liveTransport has connections that were made with the TLS settings of the moment and no
+// others.
+type liveTransport struct {
+	client *Client
+
+	mu      sync.Mutex // guards the rest
+	conf    *tls.Config
+	current *http.Transport // made with conf; nil before the first call
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (l *liveTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return l.transport().RoundTrip(req)
+}
+
+func (l *liveTransport) transport() *http.Transport {
+	conf := l.client.tlsConfig()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil || conf != l.conf {
+		l.closeIdle()
+		l.conf, l.current = conf, l.client.transport(conf)
+	}
+	return l.current
+}
+
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+func (l *liveTransport) CloseIdleConnections() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeIdle()
+}
+
+// closeIdle closes the connections that wait, and, as they come free, those that do not.
+// l.mu is held.
+func (l *liveTransport) closeIdle() {
+	if l.current != nil {
+		l.current.CloseIdleConnections()
+	}
 }
 
 // A response is what came back of a call, as far as it came.

@@ -200,6 +200,8 @@ func TestRefusesItsSettings(t *testing.T) {
 		"control character": {&Client{ODS: "X\x00", Endpoint: "http://[::1]:80/"}, ErrText},
 		"in an audit id":    {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", AuditIDs: []AuditID{{URI: "\x00"}}}, ErrText},
 		"unverified server": {&Client{ODS: "X99", Endpoint: "http://localhost/", TLS: insecure()}, ErrInsecure},
+		"unverified later":  {&Client{ODS: "X99", Endpoint: "http://localhost/", LiveTLS: insecure}, ErrInsecure},
+		"in a local prefix": {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", LocalIDPrefix: "\x00"}, ErrText},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tt.c.Trace(t.Context(), marigoldVerify())
