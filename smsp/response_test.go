@@ -310,22 +310,50 @@ func withNumber(req pds.Request, n pds.NHSNumber) pds.Request {
 	return req
 }
 
+// TestResponseCodes has every row of section 8, with and without the body that a success has.
 func TestResponseCodes(t *testing.T) {
-	end := func(class pds.Class, code string, retry bool) *pds.Error {
-		return &pds.Error{Class: class, Code: code, Status: 200, Retry: retry}
-	}
-	for code, want := range map[string]*pds.Error{
-		"DEMOG-9999": end(pds.SpineError, "DEMOG-9999", true),
-		"SMSP-0002":  end(pds.ResponseInvalid, "SMSP-0002", true),
-		"SMSP-0004":  end(pds.SpineUnavailable, "SMSP-0004", true),
-		"SMSP-0005":  end(pds.AccessDenied, "SMSP-0005", false),
-		"SMSP-9999":  end(pds.ProviderError, "SMSP-9999", true),
-		"CPIS-0001":  end(pds.UnknownCode, "CPIS-0001", false),
+	outcome := func(o pds.Outcome) ending { return ending{outcome: o} }
+	end := func(class pds.Class, retry bool) ending { return ending{class: class, retry: retry} }
+	impossible := end(pds.ResponseInvalid, false)
+	for code, tt := range map[string]struct{ alone, withPatient ending }{
+		"SMSP-0000":  {impossible, outcome(pds.Matched)},
+		"DEMOG-0001": {outcome(pds.NoMatch), outcome(pds.NoMatch)},
+		"DEMOG-0007": {outcome(pds.ManyMatches), outcome(pds.ManyMatches)},
+		"DEMOG-0017": {impossible, outcome(pds.Superseded)},
+		"DEMOG-0022": {outcome(pds.Invalidated), outcome(pds.Invalidated)},
+		"DEMOG-0040": {outcome(pds.NotVerified), outcome(pds.NotVerified)},
+		"DEMOG-0042": {outcome(pds.OldStyle), outcome(pds.OldStyle)},
+		"DEMOG-9999": {end(pds.SpineError, true), end(pds.SpineError, true)},
+		"SMSP-0001":  {outcome(pds.Refused), outcome(pds.Refused)},
+		"SMSP-0002":  {end(pds.ResponseInvalid, true), end(pds.ResponseInvalid, true)},
+		"SMSP-0003":  {impossible, outcome(pds.Stale)},
+		"SMSP-0004":  {end(pds.SpineUnavailable, true), end(pds.SpineUnavailable, true)},
+		"SMSP-0005":  {end(pds.AccessDenied, false), end(pds.AccessDenied, false)},
+		"SMSP-9999":  {end(pds.ProviderError, true), end(pds.ProviderError, true)},
+		"SCR-0001":   {end(pds.UnknownCode, false), end(pds.UnknownCode, false)},
+		"CPIS-0001":  {end(pds.UnknownCode, false), end(pds.UnknownCode, false)},
 	} {
 		t.Run(code, func(t *testing.T) {
-			c := newClient(t, says(200, changed(t, "22-getNHSNumber-response-no-match.xml", change{"DEMOG-0001", code})))
-			_, err := c.Trace(t.Context(), full(pds.Number))
-			wantError(t, err, *want)
+			for _, answer := range []struct {
+				file, from string
+				want       ending
+			}{
+				{"22-getNHSNumber-response-no-match.xml", "DEMOG-0001", tt.alone},
+				{success21, "SMSP-0000", tt.withPatient},
+			} {
+				res, a, err := told(t, full(pds.Number), 200, answer.file, change{answer.from, code})
+				if a.Code != code {
+					t.Errorf("%s: recorded %s", answer.file, a.Code)
+				}
+				if answer.want.class != 0 {
+					wantError(t, err, pds.Error{Class: answer.want.class, Code: code, Status: 200, Retry: answer.want.retry})
+				} else if err != nil || res.Outcome != answer.want.outcome || res.Code != code {
+					t.Errorf("%s: %v %s, %v; want %v", answer.file, res.Outcome, res.Code, err, answer.want.outcome)
+				}
+				if success(res.Outcome) == res.NHSNumber.IsZero() {
+					t.Errorf("%s: %v with a number: %v", answer.file, res.Outcome, !res.NHSNumber.IsZero())
+				}
+			}
 		})
 	}
 }
@@ -336,15 +364,20 @@ func TestFaults(t *testing.T) {
 		want    pds.Error
 		reason  string
 	}{
-		"2100":               {nil, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
-		"qualified children": {[]change{{"<detail>", "<soap:detail>"}, {"</detail>", "</soap:detail>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
-		"deep detail":        {[]change{{"<detail>", "<detail><a><b>"}, {"</detail>", "</b></a></detail>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
-		"unknown of server":  {[]change{{">2100<", ">4711<"}}, pds.Error{Class: pds.ProviderError, Code: "4711", Retry: true}, "SOAP fault 4711"},
-		"unknown of client":  {[]change{{">2100<", ">4711<"}, {"soap:Server", "Client.Authentication"}}, pds.Error{Class: pds.InputInvalid, Code: "4711"}, "SOAP fault 4711"},
-		"no code":            {[]change{{">2100<", "><"}, {"soap:Server", "MustUnderstand"}}, pds.Error{Class: pds.InputInvalid}, "SOAP fault"},
-		"no faultcode":       {[]change{{">2100<", "><"}, {"faultcode", "faultcolour"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
-		"patient in a code":  {[]change{{">2100<", ">9994102303<"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
-		"relates elsewhere":  {[]change{{"</wsa:MessageID>", "</wsa:MessageID><wsa:RelatesTo>x</wsa:RelatesTo>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100; RelatesTo names another message"},
+		"1000":                         {[]change{{">2100<", ">1000<"}}, pds.Error{Class: pds.InputInvalid, Code: "1000"}, "SOAP fault 1000"},
+		"2200":                         {[]change{{">2100<", ">2200<"}}, pds.Error{Class: pds.ProviderError, Code: "2200"}, "SOAP fault 2200"},
+		"3000":                         {[]change{{">2100<", "> 3000 <"}}, pds.Error{Class: pds.AccessDenied, Code: "3000"}, "SOAP fault 3000"},
+		"unqualified server":           {[]change{{">2100<", "><"}, {"soap:Server", "Server"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
+		"toolkit of another namespace": {[]change{{nsITK, "urn:x"}, {"soap:Server", "{urn:y}Client"}}, pds.Error{Class: pds.InputInvalid}, "SOAP fault"},
+		"2100":                         {nil, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
+		"qualified children":           {[]change{{"<detail>", "<soap:detail>"}, {"</detail>", "</soap:detail>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
+		"deep detail":                  {[]change{{"<detail>", "<detail><a><b>"}, {"</detail>", "</b></a></detail>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100"},
+		"unknown of server":            {[]change{{">2100<", ">4711<"}}, pds.Error{Class: pds.ProviderError, Code: "4711", Retry: true}, "SOAP fault 4711"},
+		"unknown of client":            {[]change{{">2100<", ">4711<"}, {"soap:Server", "Client.Authentication"}}, pds.Error{Class: pds.InputInvalid, Code: "4711"}, "SOAP fault 4711"},
+		"no code":                      {[]change{{">2100<", "><"}, {"soap:Server", "MustUnderstand"}}, pds.Error{Class: pds.InputInvalid}, "SOAP fault"},
+		"no faultcode":                 {[]change{{">2100<", "><"}, {"faultcode", "faultcolour"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
+		"patient in a code":            {[]change{{">2100<", ">9994102303<"}}, pds.Error{Class: pds.ProviderError, Retry: true}, "SOAP fault"},
+		"relates elsewhere":            {[]change{{"</wsa:MessageID>", "</wsa:MessageID><wsa:RelatesTo>x</wsa:RelatesTo>"}}, pds.Error{Class: pds.ProviderError, Code: "2100", Retry: true}, "SOAP fault 2100; RelatesTo names another message"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, status := range []int{200, 500} {
