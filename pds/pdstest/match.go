@@ -62,7 +62,7 @@ func (e *entry) contradicts(who pds.Demographics) string {
 		return "given name"
 	case opposite(who.Sex, e.Record.Sex):
 		return "sex"
-	case !e.Restricted && e.postcodes[0] != "" && !agrees(squeeze(who.Postcode), e.postcodes[0]):
+	case !e.Restricted && !e.Record.Home.IsZero() && !agrees(squeeze(who.Postcode), e.postcodes[0]):
 		return "postcode"
 	}
 	return ""

@@ -140,7 +140,7 @@ func (s *Server) retrieved(person *pdstest.Person) *patient {
 	p := s.listed(person)
 	p.Name = append(former(person), p.Name...)
 	p.Extension = append(p.Extension, oddities(person)...)
-	if !person.Restricted && odd(person, 2) {
+	if !person.Restricted && odd(person, 2) && len(p.Address) > 0 {
 		p.Address = append([]address{{
 			ID: "T1", Use: "temp", Period: lapsed, Text: "Student Accommodation",
 			Line: lines("99 BYGONE HALL", "NOWHERE"), PostalCode: "LS99 0ZZ",
