@@ -71,7 +71,7 @@ func checkKept(t *testing.T, r *rig, batch hl7v2.Batch) {
 	}
 	faulty := batch.Header != nil && len(batch.Messages) == 0 || batch.Mismatch || batch.Stray || batch.BadHeader
 	if faulty && !bytes.Equal(rest, batch.Rest) || !faulty && rest != nil {
-		t.Fatalf("row of what is in no message: %q, want %q", rest, batch.Rest)
+		t.Fatalf("kept of what is in no message: %q, want %q", rest, batch.Rest)
 	}
 	if len(rows)+resent != len(batch.Messages) {
 		t.Fatalf("%d rows and %d resent of %d messages", len(rows), resent, len(batch.Messages))
