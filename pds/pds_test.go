@@ -78,6 +78,9 @@ func TestIdentifyingValuesPrintAsRedacted(t *testing.T) {
 		if _, isRequest := v.(pds.Request); err != nil && !isRequest {
 			t.Errorf("json.Marshal(%T): %v", v, err)
 		}
+		if s, ok := v.(fmt.Stringer); ok && s.String() != "redacted" {
+			t.Errorf("%T says more than redacted", v)
+		}
 		all := fmt.Sprintf("%v %+v %#v %s %d %x", v, v, v, v, v, v) + fmt.Sprint(v) + logged.String() + string(asJSON)
 		for _, secret := range []string{"9990000018", "HALVORSEN", "1962", "LS99"} {
 			if strings.Contains(all, secret) {
@@ -493,6 +496,31 @@ func TestObserve(t *testing.T) {
 			t.Errorf("called %d times", seen)
 		}
 	})
+}
+
+func TestNamesOfWhatHasNone(t *testing.T) {
+	for _, tt := range [][2]string{
+		{pds.Want(0).String(), "no operation"}, {pds.Want(99).String(), "no operation"}, {pds.Details.String(), "getPatientDetails"},
+		{pds.Outcome(0).String(), "no outcome"}, {pds.Outcome(99).String(), "no outcome"}, {pds.Refused.String(), "refused"},
+		{pds.Class(0).String(), "no class"}, {pds.Class(99).String(), "no class"}, {pds.Unrecorded.String(), "unrecorded"},
+		{pds.Sex(0).Code(), ""}, {pds.SexNotSpecified.Code(), "9"},
+	} {
+		if got, want := tt[0], tt[1]; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if !(pds.Address{}).IsZero() || (pds.Address{Postcode: "LS99 9ZZ"}).IsZero() {
+		t.Error("an address with a postcode is zero, or one without anything is not")
+	}
+}
+
+func TestMustNHSNumberPanicsWithoutTheNumber(t *testing.T) {
+	defer func() {
+		if said := fmt.Sprint(recover()); said != pds.ErrCheckDigit.Error() {
+			t.Errorf("panicked with %q", said)
+		}
+	}()
+	pds.MustNHSNumber("9990000019")
 }
 
 func TestErrorSaysWhereNeverWhat(t *testing.T) {

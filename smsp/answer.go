@@ -43,10 +43,11 @@ func (c *Client) ask(ctx context.Context, q *question) *answer {
 	resp, err := c.post(limited, q)
 
 	a := &answer{response: resp, notes: q.notes}
-	if err != nil {
-		a.reason, a.err = pds.Failure(ctx, "smsp: "+q.op.name, resp.status, err)
-	} else if fault := a.read(q, c.now()); fault != nil {
-		a.reason, a.err = fault.Err.Error(), fault
+	if err == nil {
+		a.conclude(a.read(q, c.now()))
+	} else if a.reason, a.err = pds.Failure(ctx, "smsp: "+q.op.name, resp.status, err); pds.ClassOf(a.err) != 0 && saysAll(resp.status) {
+		a.note(a.reason)
+		a.conclude(a.read(q, c.now()))
 	}
 	a.took = c.now().Sub(start)
 	a.reason = strings.Join(append([]string{a.reason}, a.notes...), "; ")
@@ -54,6 +55,12 @@ func (c *Client) ask(ctx context.Context, q *question) *answer {
 		a.result.Reason = a.reason
 	}
 	return a
+}
+
+func (a *answer) conclude(fault *pds.Error) {
+	if fault != nil {
+		a.reason, a.err = fault.Err.Error(), fault
+	}
 }
 
 var errStatus = errors.New("no answer with this status")

@@ -178,8 +178,16 @@ func (c *Client) checkText() error {
 }
 
 func (c *Client) checkTLS() error {
-	if conf := c.tlsConfig(); conf != nil && conf.InsecureSkipVerify {
-		return ErrInsecure
+	confs := []*tls.Config{c.tlsConfig()}
+	if c.HTTP != nil {
+		if t, ok := c.HTTP.Transport.(*http.Transport); ok {
+			confs = append(confs, t.TLSClientConfig)
+		}
+	}
+	for _, conf := range confs {
+		if conf != nil && conf.InsecureSkipVerify {
+			return ErrInsecure
+		}
 	}
 	return nil
 }

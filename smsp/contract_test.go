@@ -39,7 +39,7 @@ var contract = map[string][]string{
 	"3 timeouts":                        {"TestTimeout", "TestConnectTimeout", "TestStalledBody", "TestDeadlineOfTheCaller"},
 	"3 body limit":                      {"TestBodies/50 MB", "TestSettings/max_response_bytes"},
 	"3 XML safety":                      {"TestRules/doctype", "TestRules/doctype inside", "TestRules/entity", "FuzzRead"},
-	"3 statuses":                        {"TestStatuses"},
+	"3 statuses":                        {"TestStatuses", "TestTheStatusSaysAllWhateverTheBody"},
 	"4 request header":                  {"TestWritesEveryExample", "TestSplicedRequestIsTheFilledTemplate"},
 	"4 RelatesTo":                       {"TestRules/related to another message", "TestRules/related to nothing", "TestFaults/relates elsewhere"},
 	"5 envelope":                        {"TestWritesEveryExample", "TestRequestsAreValid", "TestRules/base64", "TestRules/compressed", "TestRules/encrypted"},

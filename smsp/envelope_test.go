@@ -284,6 +284,7 @@ func TestParseAuditIDs(t *testing.T) {
 		"urn:x,":          "smsp: audit identity 2: no URI",
 		"urn:x:{patient}": "smsp: audit identity 1: placeholder is not {user}, {org} or {system}",
 		"urn:x:{user":     "smsp: audit identity 1: placeholder is not {user}, {org} or {system}",
+		"1.02=x":          "[{ 1.02=x}]", // no OID, so it belongs to the URI
 		"a,b,c,d,e":       "smsp: 5 audit identities, the envelope holds at most 4",
 	} {
 		ids, err := ParseAuditIDs(in)

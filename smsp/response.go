@@ -149,15 +149,14 @@ func (a *answer) unwrap(q *question, env *etree.Element) (*etree.Element, *pds.E
 	return payload, nil
 }
 
-// settle decides whether a success is one (sections 7.1 and 10, steps 7 and 8).
+// settle decides whether an outcome that is a success is one (sections 7.1 and 10, steps 7 and 8).
 func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error {
 	number, fault := returnedNumber(patient)
 	if fault != nil {
 		return fault
 	}
 	differs := q.byNumber() && number != q.number
-	switch a.result.Outcome {
-	case pds.Matched:
+	if a.result.Outcome != pds.Superseded {
 		confirmed, fault := confirms(q, payload)
 		if fault != nil {
 			return fault
@@ -166,6 +165,9 @@ func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error
 			a.result.Outcome, a.reason = pds.NotVerified, "valid identifier is false"
 			return nil
 		}
+	}
+	switch a.result.Outcome {
+	case pds.Matched:
 		if differs {
 			a.result.Outcome, a.reason = pds.Superseded, "number differs from the one sent"
 		}
@@ -178,8 +180,6 @@ func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error
 		if differs {
 			return invalid("local copy is of another number")
 		}
-	default:
-		return nil // the others are about nobody
 	}
 	a.result.NHSNumber = number
 	return checkBirth(q, patient)

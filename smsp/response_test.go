@@ -101,6 +101,14 @@ func TestRules(t *testing.T) {
 			ask: marigoldVerify(), file: success11, outcome: pds.Matched, number: marigold, reason: "response code",
 			changes: []change{{"UTF-8", "ISO-8859-1"}, {"<soap:Body>", "<soap:Body><!-- \xe9 -->"}},
 		},
+		"ASCII": {
+			ask: marigoldVerify(), file: success11, outcome: pds.Matched, number: marigold, reason: "response code",
+			changes: []change{{"UTF-8", "us-ascii"}},
+		},
+		"windows 1252": {
+			ask: marigoldVerify(), file: success11, outcome: pds.Matched, number: marigold, reason: "response code",
+			changes: []change{{"UTF-8", "Windows-1252"}, {"<soap:Body>", "<soap:Body><!-- \x92 -->"}},
+		},
 		"other encoding": {
 			ask: marigoldVerify(), file: success11, reason: "character set not supported", err: invalid,
 			changes: []change{{"UTF-8", "EBCDIC-CP-GB"}},
@@ -153,6 +161,10 @@ func TestRules(t *testing.T) {
 				{`service="urn:nhs-itk:services:201005:verifyNHSNumber-v1-0Response"`, `service="urn:nhs-en:profile:verifyNHSNumberResponse-v1-0"`},
 				{`profileid="urn:nhs-en:profile:verifyNHSNumberResponse-v1-0"`, `profileid="x"`},
 			},
+		},
+		"a message id of any length": {
+			ask: marigoldVerify(), file: success11, outcome: pds.Matched, number: marigold, reason: "response code",
+			changes: []change{{"</wsa:MessageID>", strings.Repeat("0", 128) + "</wsa:MessageID>"}},
 		},
 		// Step 5.
 		"payload of no namespace": {
@@ -226,6 +238,14 @@ func TestRules(t *testing.T) {
 			changes: []change{{`value="true"`, `value="false"`}},
 			outcome: pds.NotVerified, reason: "valid identifier is false",
 		},
+		"flag false in a local copy": {
+			ask: marigoldVerify(), file: success11, outcome: pds.NotVerified, reason: "valid identifier is false",
+			changes: []change{{"SMSP-0000", "SMSP-0003"}, {`value="true"`, `value="false"`}},
+		},
+		"verified by a local copy": {
+			ask: marigoldVerify(), file: success11, outcome: pds.Stale, number: marigold, reason: "response code",
+			changes: []change{{"SMSP-0000", "SMSP-0003"}},
+		},
 		"flag missing": {
 			ask: marigoldVerify(), file: success11, reason: "valid identifier is neither true nor false", err: untrue,
 			changes: []change{{`<value value="true"/>`, ""}},
@@ -271,6 +291,10 @@ func TestRules(t *testing.T) {
 		"no birth date": {
 			ask: both, file: prefixes39, outcome: pds.Matched, number: marigold, reason: "response code",
 			changes: []change{{"19780214", ""}},
+		},
+		"a birth date with words behind it": {
+			ask: both, file: prefixes39, reason: "birth date not a date", err: untrue,
+			changes: []change{{"19780214", "19780214 about"}},
 		},
 		"a birth date that is none": {
 			ask: both, file: prefixes39, reason: "birth date not a date", err: untrue,

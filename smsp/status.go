@@ -25,6 +25,9 @@ var statuses = map[int]treatment{
 	5: {class: pds.ProviderError, retry: true},
 }
 
+// saysAll tells whether a response came and is no answer, whatever its body may be.
+func saysAll(status int) bool { return status != 0 && !treatmentOf(status).read }
+
 func treatmentOf(status int) treatment {
 	for _, key := range []int{status, status / 100} {
 		if t, ok := statuses[key]; ok {

@@ -43,6 +43,8 @@ func (c *Client) transport(conf *tls.Config) *http.Transport {
 		MaxIdleConns:        idle,
 		MaxIdleConnsPerHost: idle,
 		IdleConnTimeout:     90 * time.Second,
+
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 	if c.Proxy != nil {
 		t.Proxy = http.ProxyURL(c.Proxy)

@@ -200,6 +200,9 @@ func TestRefusesItsSettings(t *testing.T) {
 		"control character": {&Client{ODS: "X\x00", Endpoint: "http://[::1]:80/"}, ErrText},
 		"in an audit id":    {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", AuditIDs: []AuditID{{URI: "\x00"}}}, ErrText},
 		"unverified server": {&Client{ODS: "X99", Endpoint: "http://localhost/", TLS: insecure()}, ErrInsecure},
+		"unverified by its own client": {&Client{ODS: "X99", Endpoint: "http://localhost/", HTTP: &http.Client{
+			Transport: &http.Transport{TLSClientConfig: insecure()},
+		}}, ErrInsecure},
 		"unverified later":  {&Client{ODS: "X99", Endpoint: "http://localhost/", LiveTLS: insecure}, ErrInsecure},
 		"in a local prefix": {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", LocalIDPrefix: "\x00"}, ErrText},
 	} {
@@ -209,6 +212,10 @@ func TestRefusesItsSettings(t *testing.T) {
 				t.Errorf("error = %v, want %v, not retryable", err, tt.want)
 			}
 		})
+	}
+	typed := &Client{ODS: "X99", Endpoint: "https://x.nhs.uk/", AuditIDs: []AuditID{{Type: "urn:x", URI: "urn:a"}}}
+	if err := typed.Check(); err == nil || err.Error() != "smsp: audit identity 1: type is not an OID" {
+		t.Errorf("an audit identity whose type is no OID: %v", err)
 	}
 	c := &Client{Endpoint: "https://x.nhs.uk/", Username: "u", From: "urn:f", Sender: "urn:s", AuditIDs: []AuditID{{URI: "urn:a"}}}
 	if err := c.Check(); err != nil {
@@ -470,6 +477,55 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTheStatusSaysAllWhateverTheBody is section 3: "any" body includes one that cannot be
+// read.
+func TestTheStatusSaysAllWhateverTheBody(t *testing.T) {
+	bodies := map[string]http.HandlerFunc{
+		"content encoding not supported": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "x") // the client may have gone
+		},
+		"body over the limit": func(w http.ResponseWriter, _ *http.Request) { zeros(w, 2<<20) },
+		"connection closed early": func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		},
+	}
+	for status, want := range map[int]pds.Error{
+		202: {Class: pds.ResponseInvalid},
+		302: {Class: pds.InputInvalid},
+		401: {Class: pds.AccessDenied},
+		404: {Class: pds.InputInvalid},
+		500: {Class: pds.ProviderError, Retry: true},
+		502: {Class: pds.ProviderError, Retry: true},
+		503: {Class: pds.Busy, Retry: true, RetryAfter: 7 * time.Second},
+	} {
+		for reason, write := range bodies {
+			c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(reason, "encoding") {
+					w.Header().Set("Content-Encoding", "br")
+				}
+				w.Header().Set("Retry-After", "7")
+				w.WriteHeader(status)
+				write(w, r)
+			}))
+			req, rec := marigoldVerify(), &memo{}
+			req.Recorder = rec
+			_, err := c.Trace(t.Context(), req)
+			want.Status = status
+			wantError(t, err, want)
+			if a := rec.only(t); a.Reason != "no answer with this status; "+reason {
+				t.Errorf("%d: recorded %q, want %q behind", status, a.Reason, reason)
+			}
+		}
+	}
+}
+
+func TestEndlessHeader(t *testing.T) {
+	c := raw(t, false, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
+	_, err := c.Trace(t.Context(), marigoldVerify())
+	wantError(t, err, pds.Error{Class: pds.SpineUnavailable, Retry: true})
 }
 
 func TestProxy(t *testing.T) {
