@@ -246,3 +246,17 @@ func wantError(t testing.TB, err error, want pds.Error) {
 		t.Errorf("error tells of the patient: %v", err)
 	}
 }
+
+// tearing is a memo whose disk is full after some calls.
+type tearing struct {
+	memo
+	after int
+	err   error
+}
+
+func (r *tearing) Asking(ctx context.Context, c pds.Call) error {
+	if len(r.calls) == r.after {
+		return r.err
+	}
+	return r.memo.Asking(ctx, c)
+}

@@ -105,7 +105,7 @@ func readBundle(b *bpb.Bundle) (*findings, error) {
 		return nil, errNoPatient
 	}
 	score, err := strconv.ParseFloat(hit.GetSearch().GetScore().GetValue(), 64)
-	f.score, f.scored = score, err == nil
+	f.score, f.scored = score, err == nil && 0 <= score && score <= 1
 	f.record, err = readRecord(patient)
 	return f, err
 }
