@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spinetrace/hl7v2"
+	"spinetrace/mllp"
 	"spinetrace/pds"
 	"spinetrace/pds/pdstest"
 	"spinetrace/smsp/smsptest"
@@ -19,10 +22,19 @@ import (
 )
 
 // TestInvariants sends what a trust's systems send, and what they should not, over 32
-// connections at once, to a service whose provider has a bad day. Then it checks what is
-// always true (I1 to I3, I5, I6 and I10).
+// connections at once, to a service whose provider has a bad day: single messages and batches,
+// in either acknowledgement mode. Then it checks what is always true (I1 to I3, I5, I6 and
+// I10).
 func TestInvariants(t *testing.T) {
-	t.Parallel()
+	for _, mode := range []string{"original", "enhanced"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			checkInvariants(t, mode)
+		})
+	}
+}
+
+func checkInvariants(t *testing.T, mode string) {
 	people := pdstest.People()
 	sim := smsptest.NewServer(t, people,
 		smsptest.Fault{Rate: 0.03, Do: "503"},
@@ -38,16 +50,17 @@ func TestInvariants(t *testing.T) {
 	)
 	dsn := program.migrated(t, pg.Server(t))
 	i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{
-		"REPLY_BUDGET": "4s", "COMMIT_TIMEOUT": "3900ms", "LOG_LEVEL": "debug",
+		"REPLY_BUDGET": "4s", "COMMIT_TIMEOUT": "3900ms", "LOG_LEVEL": "debug", "ACK_MODE": mode,
 	}))
 	db := openJournal(t, dsn)
 	var seen book
+	var unheard quiet
 	var senders errgroup.Group
 	for n := range 32 {
 		s := &sender{
 			author: author{sender: fmt.Sprintf("PAS%02d", n), people: people, n: n},
 			random: rand.New(rand.NewPCG(1, uint64(n))),
-			addr:   i.mllp, seen: &seen,
+			addr:   i.mllp, seen: &seen, enhanced: mode == "enhanced", unheard: &unheard,
 		}
 		senders.Go(s.run)
 	}
@@ -55,6 +68,7 @@ func TestInvariants(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitTraces(t, db)
+	awaitDeferred(t, db)
 	resendQuietly(t, i.mllp, sim, &seen)
 	_, metrics := i.get(t, "/metrics")
 	i.stop(t)
@@ -62,12 +76,16 @@ func TestInvariants(t *testing.T) {
 	stories := readStories(t, db)
 	readBodies(t, db, stories)
 	checkRecorded(t, stories, &seen)
+	checkUnheard(t, stories, &unheard)
 	checkChains(t, db, dsn)
 	checkAsked(t, stories, sim)
 	if a, differ := seen.differing(); differ {
 		t.Errorf("I5: %s %s was answered in two ways", a.kind, a.controlID)
 	}
 	checkAnswers(t, people, seen.all)
+	if n := unheard.len(); mode == "enhanced" && n < 20 {
+		t.Errorf("only %d messages wanted no answer: too few to prove anything", n)
+	}
 	checkSilence(t, people, "log", i.output.String())
 	checkSilence(t, people, "metrics", metrics)
 }
@@ -79,6 +97,10 @@ type sender struct {
 	addr   string
 	seen   *book
 	line   *line
+
+	enhanced bool   // its messages say in MSH-15 what they want to hear
+	unheard  *quiet // what it sent and wanted no answer to
+	batches  int
 }
 
 // run does a fixed number of things, and leaves in good order.
@@ -111,8 +133,60 @@ func (s *sender) act(turn int) error {
 		return s.leaveHalfway(s.write(traced[0]))
 	case 4, 5:
 		return s.say(s.any(), s.any(), s.any(), s.any())
+	case 6:
+		return s.sayBatch()
 	}
 	return s.say(s.any())
+}
+
+// write is a message in the mode of the sender.
+func (s *sender) write(f form) message {
+	m := s.author.write(f)
+	if s.enhanced && !m.query && m.ack != "" {
+		m.ask([]string{"AL", "NE", "ER", "SU", ""}[s.random.IntN(5)])
+	}
+	return m
+}
+
+// ask fills MSH-15 and MSH-16, and tells what has to answer the message then.
+func (m *message) ask(accept string) {
+	const without, with = "|2.4||||||", "|2.4|||%s|NE||"
+	if asked := strings.Replace(string(m.bytes), without, fmt.Sprintf(with, accept), 1); asked != string(m.bytes) {
+		m.bytes, m.ack = []byte(asked), "C"+m.ack[1:]
+	}
+}
+
+var msh15 = hl7v2.MustPath("MSH-15")
+
+// heard tells whether the sender of a message wants to hear the answer that it must get.
+func heard(m message) bool {
+	switch hl7v2.Head(m.bytes).Get(msh15) {
+	case "NE":
+		return false
+	case "SU":
+		return m.ack == "CA"
+	case "ER":
+		return m.ack != "CA"
+	}
+	return true
+}
+
+// quiet is what all senders sent that wanted no answer, and that must be stored.
+type quiet struct {
+	mu  sync.Mutex
+	all []message
+}
+
+func (q *quiet) add(m message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.all = append(q.all, m)
+}
+
+func (q *quiet) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.all)
 }
 
 // any writes a message of any form. Unreadable ones are rare: three in a row end a
@@ -122,11 +196,96 @@ func (s *sender) any() message {
 	return s.write(forms[s.random.IntN(len(forms))])
 }
 
-func (s *sender) say(messages ...message) error {
-	all, err := s.line.talk(messages...)
-	s.seen.add(all...)
-	return err
+func (s *sender) say(messages ...message) error { return s.sayOver(s.line, messages...) }
+
+// sayOver sends messages without waiting in between, and reads the answers that are due.
+func (s *sender) sayOver(l *line, messages ...message) error {
+	var frames []byte
+	for _, m := range messages {
+		frames = mllp.Append(frames, m.bytes)
+	}
+	if _, err := l.conn.Write(frames); err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if !heard(m) {
+			s.unheard.add(m)
+			continue
+		}
+		reply, err := l.in.Next()
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", m.kind, m.controlID, err)
+		}
+		if err := s.note(m, reply); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// note reads an answer and keeps it, under the code of the application level.
+func (s *sender) note(m message, reply []byte) error {
+	a, err := read(m, reply)
+	if err != nil {
+		return err
+	}
+	a.code = strings.Replace(a.code, "C", "A", 1)
+	s.seen.add(a)
+	return nil
+}
+
+// sayBatch sends a batch of up to eight messages, and reads the one that answers it. Some of
+// the messages were sent before.
+func (s *sender) sayBatch() error {
+	s.batches++
+	id := fmt.Sprintf("%s-B%d", s.sender, s.batches)
+	batch := `BHS|^~\&|` + s.sender + "|RXX|SPINETRACE|RXX|20261122115959||||" + id + "\r"
+	messages := make([]message, 1+s.random.IntN(8))
+	for i := range messages {
+		messages[i] = s.write(batched[s.random.IntN(len(batched))])
+		if i > 0 && s.random.IntN(8) == 0 {
+			messages[i] = messages[i-1] // the same again
+		}
+		batch += string(messages[i].bytes)
+	}
+	batch += fmt.Sprintf("BTS|%d\r", len(messages))
+	if _, err := s.line.conn.Write(mllp.Append(nil, []byte(batch))); err != nil {
+		return err
+	}
+	reply, err := s.line.in.Next()
+	if err != nil {
+		return fmt.Errorf("batch %s: %w", id, err)
+	}
+	return s.noteBatch(id, messages, hl7v2.Split(reply))
+}
+
+// noteBatch compares the answer to a batch with what its messages are due.
+func (s *sender) noteBatch(id string, messages []message, answer hl7v2.Batch) error {
+	if answer.Header.Get(bhs12) != id || answer.Mismatch || answer.Stray {
+		return fmt.Errorf("%w to batch %s", errWrongAnswer, id)
+	}
+	left := answer.Messages
+	for _, m := range messages {
+		switch {
+		case !heard(m):
+			s.unheard.add(m)
+			continue
+		case len(left) == 0:
+			return fmt.Errorf("%w to batch %s: nothing for %s", errWrongAnswer, id, m.controlID)
+		}
+		if err := s.note(m, left[0]); err != nil {
+			return err
+		}
+		left = left[1:]
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%w to batch %s: %d answers too many", errWrongAnswer, id, len(left))
+	}
+	return nil
+}
+
+// batched are the forms that stand in a batch.
+var batched = slices.Concat(traced, untraced[:5])
 
 // twice sends a message on this connection and on a new one at the same time.
 func (s *sender) twice(m message) error {
@@ -137,11 +296,7 @@ func (s *sender) twice(m message) error {
 	defer other.conn.Close()
 	var both errgroup.Group
 	both.Go(func() error { return s.say(m) })
-	both.Go(func() error {
-		all, err := other.talk(m)
-		s.seen.add(all...)
-		return err
-	})
+	both.Go(func() error { return s.sayOver(other, m) })
 	if err := both.Wait(); err != nil {
 		return err
 	}
@@ -212,6 +367,35 @@ func checkRecorded(t *testing.T, stories map[store.ID]*story, seen *book) {
 			}
 		}
 	}
+}
+
+// checkUnheard checks that a message is stored whether or not its sender wanted to hear of it,
+// once.
+func checkUnheard(t *testing.T, stories map[store.ID]*story, unheard *quiet) {
+	t.Helper()
+	for _, m := range unheard.all {
+		if m.ack == "CR" {
+			continue // kept as often as it came
+		}
+		if _, err := find(stories, m); err != nil {
+			t.Errorf("I1: %v", err)
+		}
+	}
+}
+
+// awaitDeferred waits until every trace has ended that was to follow the answer.
+func awaitDeferred(t *testing.T, db store.Audit) {
+	t.Helper()
+	open := 0
+	eventually(t, func() bool {
+		open = 0
+		for _, s := range readStories(t, db) {
+			if s.facts[0].Outcome == store.Deferred.String() && s.count(store.Finished) == 0 {
+				open++
+			}
+		}
+		return open == 0
+	}, func() string { return fmt.Sprintf("%d traces that were to follow never end", open) })
 }
 
 // checkAsked checks that every question that reached the provider was announced in the
