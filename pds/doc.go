@@ -6,8 +6,11 @@
 // could find out, and [Retryable] says whether asking again makes sense.
 //
 //	var t pds.Tracer = &smsp.Client{Endpoint: "https://smsp.example.nhs.uk/smsp/pds", …}
-//	t = pds.Limit(t, 64, 4*time.Second)
-//	t = pds.Retry(t, pds.Backoff{})
+//	pulse := &pds.Pulse{Limit: 2 * time.Second}
+//	t = pds.Observe(t, pulse.Observe)   // pulse.Slow says not to wait
+//	t = pds.Breaker(t, pds.Trip{})      // does not ask what fails
+//	t = pds.Limit(t, 64, 4*time.Second) // asks 64 questions at once
+//	t = pds.Retry(t, pds.Backoff{})     // makes three attempts, each with all of the above
 //	res, err := t.Trace(ctx, pds.Request{
 //		Want:      pds.Verify,
 //		NHSNumber: number,

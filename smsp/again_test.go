@@ -213,7 +213,8 @@ func TestAStallingProviderHoldsNobodyElse(t *testing.T) {
 	}))
 	healthy := newClient(t, says(200, example(t, success11)))
 
-	limited := pds.Limit(stalling, places, time.Hour)
+	pulse := &pds.Pulse{Limit: time.Hour}
+	limited := pds.Retry(pds.Limit(pds.Breaker(pds.Observe(stalling, pulse.Observe), pds.Trip{}), places, time.Hour), pds.Backoff{})
 	ctx, giveUp := context.WithCancel(t.Context())
 	before := runtime.NumGoroutine()
 	heap := liveHeap()

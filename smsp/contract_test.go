@@ -34,7 +34,7 @@ var contract = map[string][]string{
 	"3 length in bytes":                 {"TestSendsWhatTheContractAsks"},
 	"3 connections":                     {"TestOldServers/Connection: close", "TestOldServers/HTTP/1.0", "TestResetOfAReusedConnection", "TestClosesEveryConnection"},
 	"3 TLS":                             {"TestMutualTLS", "TestMinimumTLS", "TestServerWithoutTLS", "TestCertificatesAreReplacedWithoutARestart"},
-	"3 proxy":                           {"TestProxy"},
+	"3 proxy":                           {"TestProxy", "TestReplacedCertificatesThroughAProxy"},
 	"3 redirects":                       {"TestNeverFollowsARedirect"},
 	"3 timeouts":                        {"TestTimeout", "TestConnectTimeout", "TestStalledBody", "TestDeadlineOfTheCaller"},
 	"3 body limit":                      {"TestBodies/50 MB", "TestSettings/max_response_bytes"},

@@ -18,6 +18,9 @@
 //	defer c.CloseIdleConnections()
 //	res, err := pds.Retry(c, pds.Backoff{}).Trace(ctx, req)
 //
+// Certificates and authorities that are replaced while the service runs are taken by a
+// Client whose LiveTLS returns another configuration for them.
+//
 // What it sends is cut from one template, envelope.xml, which etree fills once for each
 // operation; what it receives is checked in the order of section 10 of the wire contract.
 //

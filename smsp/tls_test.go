@@ -12,6 +12,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
@@ -267,6 +268,72 @@ func TestCertificatesAreReplacedWithoutARestart(t *testing.T) {
 	// Check saw settings that verify. What comes later cannot switch that off.
 	live.Store(insecure())
 	ask("old new new", &pds.Error{Class: pds.InputInvalid})
+}
+
+// tunnel is a proxy that connects to whatever it is asked for.
+type tunnel struct {
+	t       *testing.T
+	tunnels atomic.Int32
+}
+
+func (p *tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodConnect {
+		p.t.Errorf("the proxy was asked to %s: it would read the question", r.Method)
+		return
+	}
+	p.tunnels.Add(1)
+	server, err := net.Dial("tcp", r.Host)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	defer server.Close()
+	client, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	defer client.Close()
+	_, _ = io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(server, buffered) // either side may close
+		_ = server.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(client, server)
+	_ = client.Close()
+	<-done
+}
+
+// TestReplacedCertificatesThroughAProxy makes the same mutual TLS connection inside a tunnel.
+func TestReplacedCertificatesThroughAProxy(t *testing.T) {
+	a := newAuthority(t, "ours")
+	tomorrow := time.Now().Add(24 * time.Hour)
+	p := &tunnel{t: t}
+	proxy := httptest.NewServer(p)
+	defer proxy.Close()
+	c := testClient(serveTLS(t, a, a, tomorrow))
+	defer c.CloseIdleConnections()
+	c.Proxy = mustURL(t, proxy.URL)
+	var live *tls.Config
+	c.LiveTLS = func() *tls.Config { return live }
+	for _, name := range []string{"old", "new"} {
+		cert, key := a.issue(name, tomorrow)
+		conf, err := TLSConfig(cert, key, a.file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		live = conf
+		for range 2 {
+			if _, err := c.Trace(t.Context(), marigoldVerify()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := p.tunnels.Load(); n != 2 {
+		t.Errorf("%d tunnels, want one for each certificate", n)
+	}
 }
 
 func TestMinimumTLS(t *testing.T) {

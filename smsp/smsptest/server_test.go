@@ -310,6 +310,9 @@ func TestFaults(t *testing.T) {
 		"code:SMSP-0004": "200 SMSP-0004",
 		"code:SMSP-0003": "200 SMSP-0003",
 		"garbage":        "200 <html>",
+		"html":           "200 <html>",
+		"bomb":           "200 <!DOCTYPE",
+		"truncated":      "200 <soap:Envelope",
 		"hollow":         "200 SMSP-0000",
 		"stranger":       "200 SMSP-0000",
 		"":               "200 SMSP-0000",
@@ -556,5 +559,3 @@ type discard struct {
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
-
-var _ simulator.TB = (testing.TB)(nil)
