@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ var (
 // send sends HL7 files over MLLP.
 func send(ctx context.Context, c console, args []string) error {
 	var s sending
-	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nA batch (FHS, BHS) goes out as one frame, and each of its messages has an answer.\nThe file - is the standard input.\nThe exit code is 0 only if every answer is AA or CA.")
+	fs := newFlags("send", "send [flags] FILE...\n\nSends the messages of the files, framed by MLLP or plain, and prints the answers.\nA batch (FHS, BHS) goes out as one frame, and each of its messages has an answer;\na receiver that answers the whole with one acknowledgement answers each with it.\nThe file - is the standard input.\nThe exit code is 0 only if every answer is AA or CA.")
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:2575", "`address` of the receiver")
 	s.tls.flags(fs)
 	fs.IntVar(&s.count, "count", 1, "how many `times` to send every message")
@@ -266,9 +267,11 @@ func deliver(ctx context.Context, client *mllp.Client, l letter) []answer {
 // opened says what the reply to a letter, or the want of one, is to each message in it.
 func opened(l letter, reply []byte, err error) []answer {
 	messages, replies := [][]byte{l.Message}, [][]byte{reply}
-	batch := hl7v2.Split(l.Message)
-	if batch.Header != nil {
+	if batch := hl7v2.Split(l.Message); batch.Header != nil {
 		messages, replies = batch.Messages, hl7v2.Split(reply).Messages
+		if err == nil && hl7v2.Split(reply).Header == nil {
+			return openedAsOne(l, messages, reply)
+		}
 	}
 	answers := make([]answer, 0, len(messages))
 	for i := range max(len(messages), len(replies)) {
@@ -287,6 +290,19 @@ func opened(l letter, reply []byte, err error) []answer {
 			a.read(replies[i])
 		}
 		answers = append(answers, a)
+	}
+	return answers
+}
+
+// openedAsOne is opened for a receiver that answers a batch with one acknowledgement, to its
+// first message and with the worst code of all: it is the answer to each of them.
+func openedAsOne(l letter, messages [][]byte, reply []byte) []answer {
+	first := answer{File: l.File, Number: l.Number, ControlID: hl7v2.Head(messages[0]).Get(msh10)}
+	first.read(reply)
+	answers := slices.Repeat([]answer{first}, len(messages))
+	for i, m := range messages {
+		answers[i].Number += i
+		answers[i].ControlID = hl7v2.Head(m).Get(msh10)
 	}
 	return answers
 }

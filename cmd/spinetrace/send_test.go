@@ -251,19 +251,21 @@ func TestSendMatchesTheAnswerToABatch(t *testing.T) {
 		reply string
 		want  []string
 	}{
-		"all":            {header + "B1\r" + acks("C1", "C2", "C3") + "BTS|3\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA"}},
-		"too few":        {header + "B1\r" + acks("C1", "C2") + "BTS|2\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 " + errNotInAnswer.Error()}},
-		"too many":       {header + "B1\r" + acks("C1", "C2", "C3", "") + "BTS|4\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA", "4  " + errNotInBatch.Error()}},
-		"out of order":   {header + "B1\r" + acks("C1", "C3", "C2") + "BTS|3\r", []string{"1 C1 AA", "2 C2 " + errOtherID.Error(), "3 C3 " + errOtherID.Error()}},
-		"the first only": {acks("C1"), []string{"1 C1 AA", "2 C2 " + errNotInAnswer.Error(), "3 C3 " + errNotInAnswer.Error()}},
-		"other batch":    {header + "B2\r" + acks("C1", "C2", "C3") + "BTS|3\r", unanswered(errOtherBatch)},
-		"other message":  {acks("C9"), unanswered(errOtherID)},
-		"unreadable":     {"hello", unanswered(errNotABatch)},
+		"all":           {header + "B1\r" + acks("C1", "C2", "C3") + "BTS|3\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA"}},
+		"too few":       {header + "B1\r" + acks("C1", "C2") + "BTS|2\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 " + errNotInAnswer.Error()}},
+		"too many":      {header + "B1\r" + acks("C1", "C2", "C3", "") + "BTS|4\r", []string{"1 C1 AA", "2 C2 AA", "3 C3 AA", "4  " + errNotInBatch.Error()}},
+		"out of order":  {header + "B1\r" + acks("C1", "C3", "C2") + "BTS|3\r", []string{"1 C1 AA", "2 C2 " + errOtherID.Error(), "3 C3 " + errOtherID.Error()}},
+		"one for all":   {acks("C1"), []string{"1 C1 AA", "2 C2 AA", "3 C3 AA"}},
+		"one refusal":   {strings.Replace(acks("C1"), "AA", "AR", 1), []string{"1 C1 AR", "2 C2 AR", "3 C3 AR"}},
+		"all but one":   {header + "B1\r" + acks("C1") + "BTS|1\r", []string{"1 C1 AA", "2 C2 " + errNotInAnswer.Error(), "3 C3 " + errNotInAnswer.Error()}},
+		"other batch":   {header + "B2\r" + acks("C1", "C2", "C3") + "BTS|3\r", unanswered(errOtherBatch)},
+		"other message": {acks("C9"), unanswered(errOtherID)},
+		"unreadable":    {"hello", unanswered(errNotABatch)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &receiver{whole: tt.reply}
 			code, out, _ := runCommand("send", "--addr", r.listen(t, nil), "--json", file(t, "batch.hl7", sampleBatch()))
-			if (code == exitOK) != (name == "all") {
+			if (code == exitOK) != (name == "all" || name == "one for all") {
 				t.Errorf("exit code %d", code)
 			}
 			if diff := cmp.Diff(tt.want, told(t, out)); diff != "" {
