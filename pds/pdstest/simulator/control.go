@@ -25,8 +25,8 @@ func (s *Server[R]) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPut:
-		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControl))
-		if err != nil {
+		text, err := io.ReadAll(io.LimitReader(r.Body, maxControl+1))
+		if err != nil || len(text) > maxControl {
 			http.Error(w, "the rows could not be read", http.StatusBadRequest)
 			return
 		}
