@@ -242,7 +242,7 @@ func wantError(t testing.TB, err error, want pds.Error) {
 	if diff := gocmp.Diff(got, &want, cmpopts.IgnoreFields(pds.Error{}, "Err")); diff != "" {
 		t.Errorf("error (-got +want):\n%s", diff)
 	}
-	if strings.Contains(err.Error(), "Quillfeather") || strings.Contains(err.Error(), "999") {
+	if strings.Contains(err.Error(), "Quillfeather") || strings.Contains(err.Error(), "99900") {
 		t.Errorf("error tells of the patient: %v", err)
 	}
 }
@@ -260,3 +260,8 @@ func (r *tearing) Asking(ctx context.Context, c pds.Call) error {
 	}
 	return r.memo.Asking(ctx, c)
 }
+
+// silent answers everything with one reply and remembers nothing.
+type silent struct{ reply }
+
+func (s *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.write(w, r) }

@@ -131,7 +131,7 @@ func invalid(reason string) verdict {
 	return meaningOf(meanings, 200, anyCode).verdict(200, reason, nil, time.Time{})
 }
 
-var codeShape = regexp.MustCompile(`^[A-Za-z]+(_[A-Za-z]+)*$`)
+var codeShape = regexp.MustCompile(`^[A-Z]+(_[A-Z]+)*$`)
 
 // presentable returns a code that came in a body if it has the shape of one, else "": codes
 // are printed, and anything may stand there.
