@@ -61,6 +61,10 @@ type Handler struct {
 	Telephone       bool // answers to queries have PID-13
 	NHSSexCodes     bool // PID-8 of answers to queries has 1, 2, 9 and 0 in place of M, F, A and U
 
+	// Slow tells whether asking takes so long that no ADT should wait for it: it is answered
+	// "trace pending" at once, and traced afterwards. Default never.
+	Slow func() bool
+
 	// DeferredTraces is how many of the traces that are answered before they begin, those of
 	// batches and commit acknowledgements, are at work at a time; default 32. Keep it well
 	// below the back end's limit: the rest is for senders who wait.
@@ -128,7 +132,7 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 
 	known := x.recall()
 	x.plan = h.planFor(x, known)
-	x.plan.deferred = x.plan.deferred || deferred
+	x.plan.deferred = x.plan.deferred || deferred || !x.plan.query && h.Slow()
 	if known.err != nil {
 		return x.unrecorded(known.err)
 	}
@@ -247,6 +251,9 @@ func (h *Handler) defaults() {
 		}
 		if h.Now == nil {
 			h.Now = time.Now
+		}
+		if h.Slow == nil {
+			h.Slow = func() bool { return false }
 		}
 		if h.NewControlID == nil {
 			h.NewControlID = randomControlID

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"spinetrace/exchange"
 )
 
 // config is every setting. A field's tags are the whole of its documentation: envconfig is
@@ -54,13 +56,22 @@ type config struct {
 	TraceEvents      List          `envconfig:"SPINETRACE_TRACE_EVENTS" default:"A01,A04,A05,A08,A14,A28,A31" desc:"ADT events that may trace"`
 	LocalID          string        `envconfig:"SPINETRACE_LOCAL_ID" default:"MR,PI,PT" desc:"how to recognise the local patient number: list of TYPE, AUTHORITY^TYPE, AUTHORITY^ or ^TYPE"`
 	NHSNumbers       string        `envconfig:"SPINETRACE_NHS_NUMBER_PATTERNS" default:"NHS^NH,NHS^,^NH,NHSNBR^NHSNMBR,NHSNMBR^,NHS Number^NHS,2.16.840.1.113883.2.1.4.1^NH" desc:"how to recognise the NHS number; written like LOCAL_ID"`
+	LocalDomains     string        `envconfig:"SPINETRACE_LOCAL_DOMAINS" shown:"ODS" desc:"authorities of the local patient numbers, as queries name them: list of NAMESPACE, NAMESPACE&OID or &OID"`
+	RetraceAfter     time.Duration `envconfig:"SPINETRACE_RETRACE_AFTER" default:"168h" min:"0s" max:"8760h" desc:"how long a finished trace answers for a patient whose identity fields stay as they are; 0 asks every time"`
 	DuplicateWindow  time.Duration `envconfig:"SPINETRACE_DUPLICATE_WINDOW" default:"168h" min:"1m" max:"8760h" desc:"how long the same message counts as a resend"`
 	DuplicateQueries time.Duration `envconfig:"SPINETRACE_DUPLICATE_WINDOW_QUERY" default:"60s" min:"1s" max:"8760h" desc:"the same for queries"`
 
-	Backend            string        `envconfig:"SPINETRACE_BACKEND" shown:"required by serve and trace" desc:"who is asked: smsp"`
+	QueryMultiple  string `envconfig:"SPINETRACE_QUERY_MULTIPLE" default:"nf" oneof:"nf,ae" desc:"a query that several patients fit: nf is AA with nobody found, ae is AE 204; who they are is never told"`
+	QueryQAK       bool   `envconfig:"SPINETRACE_QUERY_QAK" default:"true" desc:"answers to queries have a QAK segment"`
+	QueryPlainNACK bool   `envconfig:"SPINETRACE_QUERY_PLAIN_NACK" default:"false" desc:"refuse a query that has no QPD or QRD with a plain ACK"`
+	QueryTelephone bool   `envconfig:"SPINETRACE_QUERY_TELEPHONE" default:"false" desc:"answers to queries carry the home telephone number, PID-13"`
+	QuerySexCodes  string `envconfig:"SPINETRACE_QUERY_SEX_CODES" default:"hl7" oneof:"hl7,nhs" desc:"PID-8 of answers to queries: hl7 is M, F, A and U; nhs is 1, 2, 9 and 0"`
+
+	Backend            string        `envconfig:"SPINETRACE_BACKEND" shown:"required by serve and trace" oneof:"smsp,pds" desc:"who is asked: a Spine Mini Service Provider, or the PDS FHIR API"`
 	BackendTimeout     time.Duration `envconfig:"SPINETRACE_BACKEND_TIMEOUT" default:"10s" min:"100ms" max:"10m" desc:"longest time of one call"`
 	BackendAttempts    int           `envconfig:"SPINETRACE_BACKEND_ATTEMPTS" default:"3" min:"1" max:"10" desc:"calls for one question, if asking again may help"`
 	BackendConcurrency int           `envconfig:"SPINETRACE_BACKEND_CONCURRENCY" default:"64" min:"1" max:"10000" desc:"calls at a time"`
+	BackendRate        Rate          `envconfig:"SPINETRACE_BACKEND_RATE" shown:"none for smsp, 4 for pds" desc:"calls a second; 0 for no limit"`
 	AllowWildcards     bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_WILDCARDS" default:"false" desc:"let a * in a name or postcode through to a search"`
 	AllowPartialDOB    bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_PARTIAL_DOB" default:"false" desc:"let a search go without the day or month of birth"`
 	ADTDetails         bool          `envconfig:"SPINETRACE_ADT_DETAILS" default:"false" desc:"ask for the details of an ADT's patient, not only for the number"`
@@ -83,6 +94,24 @@ type config struct {
 	SMSPAcceptStale    bool          `envconfig:"SPINETRACE_SMSP_ACCEPT_STALE" default:"true" desc:"answer a query from the provider's local copy (SMSP-0003); false answers AR 207"`
 	SMSPMaxResponse    Size          `envconfig:"SPINETRACE_SMSP_MAX_RESPONSE_BYTES" default:"1MiB" min:"16KiB" max:"64MiB" desc:"longest answer that is read"`
 	SMSPProxy          Secret        `envconfig:"SPINETRACE_SMSP_PROXY" shown:"none" desc:"http or https URL of the proxy to go through"`
+
+	PDSURL              URL           `envconfig:"SPINETRACE_PDS_URL" shown:"required by pds" desc:"https URL of the PDS FHIR API, up to and with /FHIR/R4; plain http to loopback only"`
+	PDSTokenURL         string        `envconfig:"SPINETRACE_PDS_TOKEN_URL" shown:"/oauth2/token on the host of PDS_URL" desc:"where access tokens come from; off for the sandbox, which needs none"`
+	PDSAPIKey           Secret        `envconfig:"SPINETRACE_PDS_API_KEY" shown:"required by pds" desc:"API key of the registered application"`
+	PDSKeyFile          string        `envconfig:"SPINETRACE_PDS_KEY_FILE" shown:"required by pds" desc:"PEM file: the application's RSA private key"`
+	PDSKeyID            string        `envconfig:"SPINETRACE_PDS_KEY_ID" shown:"required by pds" desc:"key id (kid) of PDS_KEY_FILE in the registered JWKS"`
+	PDSCA               string        `envconfig:"SPINETRACE_PDS_CA" shown:"the system's" desc:"PEM file: who signed the API's certificate"`
+	PDSServerName       string        `envconfig:"SPINETRACE_PDS_SERVER_NAME" shown:"the URL's host" desc:"name in the API's certificate"`
+	PDSProxy            Secret        `envconfig:"SPINETRACE_PDS_PROXY" shown:"none" desc:"http or https URL of the proxy to go through"`
+	PDSConnectTimeout   time.Duration `envconfig:"SPINETRACE_PDS_CONNECT_TIMEOUT" default:"5s" min:"100ms" max:"1m" desc:"longest time to connect, TLS included"`
+	PDSMaxResponse      Size          `envconfig:"SPINETRACE_PDS_MAX_RESPONSE_BYTES" default:"1MiB" min:"16KiB" max:"64MiB" desc:"longest answer that is read"`
+	PDSFamilyPart       bool          `envconfig:"SPINETRACE_PDS_FAMILY_PART" default:"false" desc:"a family name agrees with one part of a hyphenated or spaced one in PDS"`
+	PDSGivenInitial     bool          `envconfig:"SPINETRACE_PDS_GIVEN_INITIAL" default:"false" desc:"an initial agrees with a given name that begins with it"`
+	PDSAcceptPartialDOB bool          `envconfig:"SPINETRACE_PDS_ACCEPT_PARTIAL_PDS_DOB" default:"false" desc:"a birth date of which PDS holds the year, or year and month, agrees with a full one that begins so"`
+	PDSRestrictedSearch bool          `envconfig:"SPINETRACE_PDS_RESTRICTED_SEARCH" default:"false" desc:"search again without the postcode, which hides restricted records, and take a restricted one"`
+	PDSFuzzyFallback    bool          `envconfig:"SPINETRACE_PDS_FUZZY_FALLBACK" default:"false" desc:"search again with PDS's own fuzzy matching; what it finds must still agree"`
+	PDSGenderCheck      string        `envconfig:"SPINETRACE_PDS_GENDER_CHECK" default:"reject" oneof:"reject,warn" desc:"a search that finds the opposite sex"`
+	PDSMinScore         Share         `envconfig:"SPINETRACE_PDS_MIN_SCORE" default:"0.85" desc:"least score of a search hit"`
 
 	Store         Secret        `envconfig:"SPINETRACE_STORE" default:"sqlite:spinetrace.db" desc:"postgres://... or sqlite:PATH"`
 	Chain         string        `envconfig:"SPINETRACE_CHAIN" default:"main" desc:"this instance's audit chain; a second instance must have its own"`
@@ -202,35 +231,27 @@ func (c *config) checkMessages(f *faults) {
 	c.checkPatterns(f)
 }
 
-func (c *config) checkBackend(f *faults) {
-	switch _, ok := backends[c.Backend]; {
-	case ok:
-	case c.Backend == "pds":
-		f.add("BACKEND", "this release cannot ask PDS FHIR; write smsp")
-	case c.Backend != "":
-		f.add("BACKEND", "is not a back end of this release; write smsp")
+// checkPatterns reports what only the parsers of package exchange can tell.
+func (c *config) checkPatterns(f *faults) {
+	const text = "is not a list of patterns; write TYPE, AUTHORITY^TYPE, AUTHORITY^ or ^TYPE, commas between"
+	if _, err := exchange.ParsePatterns(c.LocalID); err != nil {
+		f.add("LOCAL_ID", text)
 	}
-	for _, b := range backends {
-		b.check(c, f) // what was given for one that is not chosen was meant all the same
+	if _, err := exchange.ParsePatterns(c.NHSNumbers); err != nil {
+		f.add("NHS_NUMBER_PATTERNS", text)
+	}
+	if c.LocalDomains == "" {
+		return
+	}
+	if _, err := exchange.ParseDomains(c.LocalDomains); err != nil {
+		f.add("LOCAL_DOMAINS", "is not a list of domains; write NAMESPACE, NAMESPACE&OID or &OID, commas between")
 	}
 }
 
-func (c *config) checkSMSP(f *faults) {
-	if u := c.SMSPURL.URL; u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
-		f.add("SMSP_URL", "is plain http to another machine; write an https URL")
+func (c *config) checkBackend(f *faults) {
+	for _, b := range backends {
+		b.check(c, f) // what was given for one that is not chosen was meant all the same
 	}
-	if (c.SMSPCert == "") != (c.SMSPKey == "") {
-		f.add("SMSP_CERT", "and SMSP_KEY belong together, and one is missing; write the paths of both PEM files")
-	}
-	f.checkText("SMSP_SERVER_NAME", c.SMSPServerName, dnsName, "is not a host name; write the name in the provider's certificate")
-	f.checkText("SMSP_LOCAL_ID_ROOT", c.SMSPLocalIDRoot, oid, "is not an OID; write numbers with dots between")
-	for _, s := range []struct{ name, value string }{
-		{"SMSP_USERNAME", c.SMSPUsername}, {"SMSP_FROM", c.SMSPFrom},
-		{"SMSP_SENDER", c.SMSPSender}, {"SMSP_LOCAL_ID_PREFIX", c.SMSPLocalIDPrefix},
-	} {
-		f.checkText(s.name, s.value, headerValue, "has characters other than printable ASCII, or more than 200; write what the provider registered")
-	}
-	c.checkSMSPParsed(f)
 }
 
 func (c *config) checkStore(f *faults) {
@@ -259,10 +280,10 @@ func (c *config) require(f *faults) {
 		f.add("ODS", "is missing; write the trust's ODS code")
 	}
 	if c.Backend == "" {
-		f.add("BACKEND", "is missing; write smsp")
+		f.add("BACKEND", "is missing; write smsp or pds")
 	}
-	if c.SMSPURL.URL == nil {
-		f.add("SMSP_URL", "is missing; write the https URL that the provider gave you")
+	if b, ok := backends[c.Backend]; ok {
+		b.require(c, f)
 	}
 }
 
@@ -271,6 +292,7 @@ func (c *config) checkFiles(f *faults) {
 	for _, s := range []struct{ name, path string }{
 		{"MLLP_CERT", c.MLLPCert}, {"MLLP_KEY", c.MLLPKey}, {"MLLP_CLIENT_CA", c.MLLPClientCA},
 		{"SMSP_CERT", c.SMSPCert}, {"SMSP_KEY", c.SMSPKey}, {"SMSP_CA", c.SMSPCA},
+		{"PDS_KEY_FILE", c.PDSKeyFile}, {"PDS_CA", c.PDSCA},
 	} {
 		if s.path == "" {
 			continue

@@ -96,6 +96,18 @@ func (m *metrics) watch(s store.Store, ready func() error) {
 	}
 }
 
+// watchPulse adds whether the back end is slow.
+func (m *metrics) watchPulse(p *pds.Pulse) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "spinetrace_backend_slow", Help: "1 while the back end's median answer takes more than half of the reply budget, and ADT are answered before their trace."},
+		func() float64 {
+			if p.Slow() {
+				return 1
+			}
+			return 0
+		}))
+}
+
 // watchCertificates adds when each certificate ends.
 func (m *metrics) watchCertificates(c *certificates) {
 	for _, l := range c.all {

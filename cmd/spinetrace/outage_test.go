@@ -21,7 +21,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		var down error = &pds.Error{Class: pds.SpineUnavailable, Err: errors.New("refused")}
 		client := pds.TracerFunc(func(context.Context, pds.Request) (pds.Result, error) { return pds.Result{}, down })
 		cfg := &config{BackendConcurrency: 1, BackendAttempts: 1, ReplyBudget: time.Second}
-		tracer := limited(client, cfg, newMetrics(thisBuild()), newLogger(&log, slog.LevelInfo))
+		tracer, _ := limited(client, cfg, newMetrics(thisBuild()), newLogger(&log, slog.LevelInfo))
 		ask := func() { _, _ = tracer.Trace(t.Context(), pds.Request{Want: pds.Verify}) } // the log is looked at
 		for range 30 {
 			ask()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -97,13 +98,15 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	if s.client, err = backends[cfg.Backend].open(&s.cfg, &s.certs); err != nil {
 		return nil, err
 	}
-	if s.handler, err = newHandler(&cfg, limited(s.client, &cfg, m, log), m, log); err != nil {
+	tracer, pulse := limited(s.client, &cfg, m, log)
+	if s.handler, err = newHandler(&cfg, tracer, m, log); err != nil {
 		return nil, err
 	}
+	s.handler.Slow = pulse.Slow
 	if s.store, err = openStore(&cfg, cfg.Chain, log); err != nil {
 		return nil, err
 	}
-	s.handler.Journal = afterStart{s.store, s}
+	s.handler.Journal, s.handler.Index = afterStart{s.store, s}, s.store
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
 	m.watchCertificates(&s.certs)
@@ -115,10 +118,13 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 }
 
 // limited puts limits and measurement round a back end. Every attempt needs a place and the
-// breaker's leave of its own, and is measured by itself.
-func limited(client pds.Tracer, cfg *config, m *metrics, log *slog.Logger) pds.Tracer {
+// breaker's leave of its own, and is measured by itself. The pulse tells whether it is slow.
+func limited(client pds.Tracer, cfg *config, m *metrics, log *slog.Logger) (pds.Tracer, *pds.Pulse) {
 	out := &outage{log: log}
-	t := pds.Observe(client, func(w pds.Want, took time.Duration, res pds.Result, err error) {
+	pulse := &pds.Pulse{Limit: cfg.ReplyBudget / 2}
+	m.watchPulse(pulse)
+	t := pds.Observe(client, pulse.Observe)
+	t = pds.Observe(t, func(w pds.Want, took time.Duration, res pds.Result, err error) {
 		m.asked(w, took, res, err)
 		out.asked(err)
 	})
@@ -127,7 +133,9 @@ func limited(client pds.Tracer, cfg *config, m *metrics, log *slog.Logger) pds.T
 		out.breaker(open)
 	}})
 	t = pds.Limit(t, cfg.BackendConcurrency, cfg.ReplyBudget)
-	return pds.Retry(t, pds.Backoff{Attempts: cfg.BackendAttempts})
+	backoff := backends[cfg.Backend].backoff
+	backoff.Attempts = cfg.BackendAttempts
+	return pds.Retry(t, backoff), pulse
 }
 
 // newHandler returns a handler that lacks only its journal.
@@ -148,6 +156,10 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 	if err != nil {
 		return nil, err
 	}
+	domains, err := exchange.ParseDomains(cmp.Or(cfg.LocalDomains, cfg.ODS))
+	if err != nil {
+		return nil, err
+	}
 	return &exchange.Handler{
 		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
@@ -155,7 +167,9 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 		Enhanced:       cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
 		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
 		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
-		LocalID: localID, NHSNumbers: numbers,
+		LocalID: localID, NHSNumbers: numbers, Domains: domains, RetraceAfter: cfg.RetraceAfter,
+		MultipleIsError: cfg.QueryMultiple == "ae", NoQAK: !cfg.QueryQAK, PlainNACK: cfg.QueryPlainNACK,
+		Telephone: cfg.QueryTelephone, NHSSexCodes: cfg.QuerySexCodes == "nhs",
 		Details:        cfg.ADTDetails,
 		AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB,
 		RefuseStale: !cfg.SMSPAcceptStale,

@@ -170,6 +170,8 @@ var howToWrite = map[reflect.Type]string{
 	reflect.TypeFor[List]():          "is not a list; write items with commas between",
 	reflect.TypeFor[Networks]():      "is not a list of networks; write CIDR notation with commas between, for example 10.0.0.0/8",
 	reflect.TypeFor[URL]():           "is not a URL; write https://host/path, without user, query or fragment",
+	reflect.TypeFor[Rate]():          "is not a rate; write a number of calls a second up to 10000, 0 for no limit",
+	reflect.TypeFor[Share]():         "is not a share; write a number from 0 to 1",
 	reflect.TypeFor[slog.Level]():    "is not a level; write debug, info, warn or error",
 }
 

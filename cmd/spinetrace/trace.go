@@ -123,7 +123,8 @@ func (t *tracing) ask(ctx context.Context, c console, cfg *config, req pds.Reque
 		defer idle.CloseIdleConnections()
 	}
 	log := newLogger(c.Err, max(cfg.LogLevel, slog.LevelWarn))
-	h, err := newHandler(cfg, limited(client, cfg, m, slog.New(slog.DiscardHandler)), m, log)
+	tracer, _ := limited(client, cfg, m, slog.New(slog.DiscardHandler))
+	h, err := newHandler(cfg, tracer, m, log)
 	if err != nil {
 		return err
 	}

@@ -161,3 +161,51 @@ func (u URL) String() string {
 	}
 	return u.URL.String()
 }
+
+// Rate is a number of calls a second; 0 means no limit. Its zero value was not given.
+type Rate struct {
+	perSecond float64
+	given     bool
+}
+
+// UnmarshalText reads a number such as 4 or 0.5.
+func (r *Rate) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
+	if err != nil || !(n >= 0 && n <= 10_000) { // NaN is neither
+		return errValue
+	}
+	*r = Rate{n, true}
+	return nil
+}
+
+// String returns the number as text, "" when none was given.
+func (r Rate) String() string {
+	if !r.given {
+		return ""
+	}
+	return strconv.FormatFloat(r.perSecond, 'g', -1, 64)
+}
+
+// or returns the rate, or another one if none was given.
+func (r Rate) or(perSecond float64) float64 {
+	if r.given {
+		return r.perSecond
+	}
+	return perSecond
+}
+
+// Share is a number from 0 to 1.
+type Share float64
+
+// UnmarshalText reads a number such as 0.85.
+func (s *Share) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return errValue
+	}
+	*s = Share(n)
+	return nil
+}
+
+// String returns the number as text.
+func (s Share) String() string { return strconv.FormatFloat(float64(s), 'g', -1, 64) }
