@@ -16,6 +16,11 @@
 //		Entries:  []store.Entry{{Kind: store.Received, Facts: facts, Parts: []store.Part{{Kind: store.Frame, Data: frame}}}},
 //	})
 //
+// Beside the journal a store keeps an [Index] of patients: what the newest message told of
+// each, what the newest trace found, and where a merge took it. It changes in the same act as
+// the journal ([Commit.Patients]) and is not part of it: [Index.Reindex] makes it anew from the
+// journal.
+//
 // Packages store/postgres and store/sqlite implement [Store]; package store/storetest is
 // the suite that both pass.
 package store

@@ -31,11 +31,18 @@
 // trip, and a repeated one undoes its batch, which is compared and sent again. While there
 // are duplicates, batches are compared first.
 //
+// # Patients
+//
+// A commit changes the index of patients in the same statement: each entry is inserted, or takes
+// the place of those parts on disk that are older, which the server decides. So instances need
+// not read before they write, nor come in order. Rows are sorted by key, or two instances
+// would wait for each other.
+//
 // # Operating
 //
 // The schema comes from [Migrate], which the database's owner runs; the service itself needs
-// no more than the role spinetrace_runtime of [RolesSQL], which may add to the journal and
-// read it. Triggers refuse changes to the journal even to its owner. Tables are partitioned
+// no more than the role spinetrace_runtime of [RolesSQL], which may add to the journal, read
+// it, and keep the index. Triggers refuse changes to the journal even to its owner. Tables are partitioned
 // by month, 24 months ahead: see [Store.PartitionsUntil].
 //
 // In production, give the server a synchronous standby (synchronous_standby_names): a
