@@ -177,7 +177,7 @@ func TestTakesItsTurnBeforeItIsRecorded(t *testing.T) {
 		calls.Add(1)
 		says(200, example(t, success11)).ServeHTTP(w, r)
 	}))
-	c.Pace, c.PaceWait = pds.NewPace(0.001, 1), time.Millisecond
+	c.Pace, c.PaceWait = pds.NewPace(1, 1), time.Millisecond
 	req, rec := marigoldVerify(), &memo{}
 	req.Recorder = rec
 	if _, err := c.Trace(t.Context(), req); err != nil {
@@ -193,6 +193,48 @@ func TestTakesItsTurnBeforeItIsRecorded(t *testing.T) {
 	req.NHSNumber = pds.NHSNumber{}
 	if res, err := c.Trace(t.Context(), req); err != nil || res.Outcome != pds.Refused {
 		t.Errorf("%v, %v; want it refused", res.Outcome, err)
+	}
+}
+
+func TestWaitsForItsTurnByDefault(t *testing.T) {
+	c := newClient(t, says(200, example(t, success11)))
+	c.Pace = pds.NewPace(100, 1)
+	for range 3 {
+		if _, err := c.Trace(t.Context(), marigoldVerify()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKeepsAsManyConnectionsAsItIsTold asks four questions at once, twice.
+func TestKeepsAsManyConnectionsAsItIsTold(t *testing.T) {
+	const at = 4
+	var arrived sync.WaitGroup
+	var mu sync.Mutex
+	connections := make(map[string]bool)
+	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[r.RemoteAddr] = true
+		mu.Unlock()
+		arrived.Done()
+		arrived.Wait()
+		says(200, example(t, success11)).ServeHTTP(w, r)
+	}))
+	c.MaxIdle = at
+	for range 2 {
+		arrived.Add(at)
+		var asked sync.WaitGroup
+		for range at {
+			asked.Go(func() {
+				if _, err := c.Trace(t.Context(), marigoldVerify()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		asked.Wait()
+	}
+	if len(connections) != at {
+		t.Errorf("%d connections, want %d", len(connections), at)
 	}
 }
 

@@ -225,6 +225,12 @@ func TestCertificatesAreReplacedWithoutARestart(t *testing.T) {
 	srv := httptest.NewUnstartedServer(says(200, example(t, success11)))
 	srv.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return served.Load(), nil }}
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // the refusals are the point
+	closed := make(chan struct{}, 10)
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
 	srv.StartTLS()
 	defer srv.Close()
 
@@ -257,6 +263,7 @@ func TestCertificatesAreReplacedWithoutARestart(t *testing.T) {
 	ask("old", nil)
 	read("new", first)
 	ask("old new", nil)
+	<-closed // the one that was shown the old certificate
 	ask("old new", nil)
 
 	serve(second)

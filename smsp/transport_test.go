@@ -416,6 +416,31 @@ func TestCancelledByTheCaller(t *testing.T) {
 	}
 }
 
+func TestCancelledBehindAStatus(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client's going
+		w.WriteHeader(503)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	c.HTTP = &http.Client{Transport: cancelling{cancel}}
+	_, err := c.Trace(ctx, marigoldVerify())
+	if !errors.Is(err, context.Canceled) || pds.ClassOf(err) != 0 {
+		t.Errorf("error = %v, want the caller's own cancellation", err)
+	}
+}
+
+// cancelling cancels the call once its status has come.
+type cancelling struct{ cancel func() }
+
+func (c cancelling) RoundTrip(r *http.Request) (*http.Response, error) {
+	t := &http.Transport{DisableKeepAlives: true}
+	resp, err := t.RoundTrip(r)
+	c.cancel()
+	return resp, err
+}
+
 // zeros is a body of n bytes.
 func zeros(w io.Writer, n int) {
 	block := make([]byte, 64<<10)
