@@ -31,6 +31,9 @@ func readPerson(doc string) person {
 }
 
 func (p person) doc() string {
+	for _, field := range []*string{&p.Family, &p.Given, &p.Practice, &p.PracticeName} {
+		*field = store.Text(*field)
+	}
 	b, _ := json.Marshal(p) // strings only: cannot fail
 	return string(b)
 }
@@ -167,7 +170,7 @@ func addressLines(m *hl7v2.Message) []string {
 	if !ok {
 		return nil
 	}
-	lines := []string{x.Sub(1, 1), x.Component(2), x.Component(3), x.Component(4)}
+	lines := []string{store.Text(x.Sub(1, 1)), store.Text(x.Component(2)), store.Text(x.Component(3)), store.Text(x.Component(4))}
 	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
 }
 

@@ -41,6 +41,9 @@ func (q *query) source(s description) *fault {
 	switch {
 	case bad != nil:
 		return bad
+	case !ok && q.foreign:
+		unknown.Component = 4
+		return &fault{otherDomain, &unknown}
 	case !ok:
 		return &fault{unknownNumber, &unknown}
 	}

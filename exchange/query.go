@@ -27,6 +27,7 @@ type query struct {
 	bare       bool        // a refusal is a plain ACK
 
 	local   store.PatientKey // the local number that is asked about, if one is
+	foreign bool             // its authority is none of our domains: it may be known all the same
 	asked   pds.NHSNumber    // the NHS number that is asked about, if one is
 	subject subject          // the entry of the index that the question is about, if it is about one
 }
@@ -203,6 +204,7 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 		}
 	case anonymous && kind == "" && err == nil:
 	case anonymous, ours, q.h.LocalID.matchParts(name, oid, kind):
+		q.foreign = !anonymous && !ours
 		req.Who.LocalID = strings.TrimSpace(c.value)
 		q.local = store.PatientKey{Authority: q.h.authority(name, oid), LocalID: store.Text(req.Who.LocalID)}
 		return nil

@@ -92,6 +92,16 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("outcome %d", uint8(o))
 }
 
+// ParseOutcome returns the outcome that String has this word for.
+func ParseOutcome(s string) (Outcome, bool) {
+	for o, word := range outcomes {
+		if word == s {
+			return o, true
+		}
+	}
+	return 0, false
+}
+
 // Facts are what an event says, beside its place in the chain. Empty ones are left out of
 // the document. Texts are as they came; the true bytes are in the bodies.
 type Facts struct {

@@ -54,7 +54,8 @@ func startService(t *testing.T, more map[string]string) *running {
 	sim := smsptest.NewServer(t, pdstest.People())
 	values := enough(map[string]string{
 		"MLLP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "SMSP_URL": sim.URL,
-		"STORE": "sqlite:" + filepath.Join(t.TempDir(), "journal.db"),
+		"STORE":         "sqlite:" + filepath.Join(t.TempDir(), "journal.db"),
+		"RETRACE_AFTER": "0s", // the tests send the same few patients again and again
 	})
 	for name, value := range more {
 		values[name] = value

@@ -144,7 +144,8 @@ type instance struct {
 func serveSettings(dsn, smspURL string, set map[string]string) map[string]string {
 	all := map[string]string{
 		"ODS": "RXX", "BACKEND": "smsp", "SMSP_URL": smspURL, "STORE": dsn,
-		"MLLP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
+		"RETRACE_AFTER": "0s", // the tests send the same few patients again and again
+		"MLLP_ADDR":     "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"REPLY_BUDGET": "30s", "COMMIT_TIMEOUT": "20s",
 	}
 	for name, value := range set {
