@@ -154,6 +154,7 @@ func TestRulesCheck(t *testing.T) {
 		"details without a number":            {req: pds.Request{Want: pds.DetailsByNumber, Who: full}, want: "NHS number missing"},
 		"no birth date":                       {req: pds.Request{Want: pds.Verify, NHSNumber: n}, want: "birth date missing"},
 		"born in 1849":                        {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 1849 })}, want: "birth date out of range"},
+		"born in 1850":                        {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 1850 })}},
 		"born in the future":                  {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Year = 2999 })}, want: "birth date out of range"},
 		"born on a day nobody was":            {req: pds.Request{Want: pds.Number, Who: with(func(d *pds.Demographics) { d.BirthDate.Day = 31 })}, want: "birth date out of range"},
 		"partial date":                        {req: pds.Request{Want: pds.Number, Who: partial}, want: "birth date partial"},
