@@ -128,10 +128,11 @@ func (s *seconds) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// withhold blots the secrets out of a body that is to be recorded. Of a body that holds a
-// token, or may hold one, where it cannot be found, nothing is left.
+// withhold blots the secrets out of a body that is to be recorded. Of a body that seems to
+// hold a token, where it cannot be found, nothing is left.
 func withhold(body []byte, token string, secrets ...string) []byte {
-	if hidden := token == "" || !bytes.Contains(body, []byte(token)); hidden && bytes.Contains(body, []byte("access_token")) {
+	hidden := token == "" || !bytes.Contains(body, []byte(token))
+	if n := bytes.Count(bytes.ToLower(body), []byte("access_token")); n > 1 || n == 1 && hidden {
 		return []byte(withheld)
 	}
 	for _, s := range append(secrets, token) {

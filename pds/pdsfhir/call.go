@@ -177,7 +177,7 @@ func (t *trace) request(ctx context.Context, url, id, tok string) (*http.Request
 	return req, nil
 }
 
-// send makes an HTTP call that has been announced.
+// send makes an HTTP call that has been announced. A response that came whole leaves end nil.
 func (t *trace) send(ctx context.Context, op string, request func(context.Context) (*http.Request, error)) *answer {
 	start := t.now()
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(t.Timeout, 10*time.Second))
@@ -188,7 +188,7 @@ func (t *trace) send(ctx context.Context, op string, request func(context.Contex
 		req.Header.Set("User-Agent", cmp.Or(t.UserAgent, "spinetrace"))
 		// Asking for gzip would make net/http decode it unbounded by MaxResponse.
 		req.Header.Set("Accept-Encoding", "identity")
-		err = t.exchangeBytes(req, a)
+		err = t.roundTrip(req, a)
 	}
 	if err != nil {
 		a.end = failed(ctx, op, a.status, err)
@@ -197,7 +197,8 @@ func (t *trace) send(ctx context.Context, op string, request func(context.Contex
 	return a
 }
 
-func (t *trace) exchangeBytes(req *http.Request, a *answer) error {
+// roundTrip puts into a what comes back, as far as it comes.
+func (t *trace) roundTrip(req *http.Request, a *answer) error {
 	resp, err := t.client.Do(req)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"sync"
 	"testing"
+	"time"
 
 	"spinetrace/pds/pdsfhir"
 	"spinetrace/pds/pdsfhir/pdsfhirtest"
@@ -25,6 +26,7 @@ func client(t testing.TB, srv *pdsfhirtest.Server) *pdsfhir.Client {
 	c := &pdsfhir.Client{
 		BaseURL: srv.URL, TokenURL: srv.TokenURL,
 		APIKey: srv.APIKey, Key: key, KeyID: "test-1", ODS: "X99",
+		Timeout: time.Minute, // hundreds ask at once, under the race detector too
 	}
 	t.Cleanup(c.CloseIdleConnections)
 	return c

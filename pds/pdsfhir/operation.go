@@ -55,7 +55,8 @@ func (t *trace) run(ctx context.Context) (pds.Result, error) {
 	if byNumber(t.req) {
 		return t.verify(ctx)
 	}
-	return t.find(ctx)
+	all := t.searches()
+	return t.find(ctx, all[0], all[1:])
 }
 
 // verify reads the record of a number and cross-checks it.
@@ -77,32 +78,27 @@ func read(number pds.NHSNumber) interaction {
 	return interaction{step: "read", path: "/Patient/" + number.Digits(), number: number}
 }
 
-// find searches until somebody is found, and looks into the full record where the hit does
-// not say enough.
-func (t *trace) find(ctx context.Context) (pds.Result, error) {
-	searches := t.searches()
-	for i, s := range searches {
-		a, err := t.ask(ctx, interaction{step: s.step, path: "/Patient", query: s.query})
-		if err != nil {
-			return pds.Result{}, err
-		}
-		switch last := i == len(searches)-1; {
-		case a.end != nil:
-			return t.close(a, *a.end)
-		case a.found.several():
-			return t.close(a, negative(pds.ManyMatches, "DEMOG-0007", "several found by "+s.step))
-		case a.found.hits == 1:
-			return t.judge(ctx, s, a)
-		case last:
-			return t.close(a, negative(pds.NoMatch, "DEMOG-0001", "nobody found by "+s.step))
-		default:
-			t.note(a, negative(pds.NoMatch, "DEMOG-0001", "nobody found by "+s.step))
-		}
+// find makes one search after the other until somebody is found, and looks into the full
+// record where the hit does not say enough.
+func (t *trace) find(ctx context.Context, s search, others []search) (pds.Result, error) {
+	a, err := t.ask(ctx, interaction{step: s.step, path: "/Patient", query: s.query})
+	if err != nil {
+		return pds.Result{}, err
 	}
-	return pds.Result{}, errNoSearch
+	nobody := negative(pds.NoMatch, "DEMOG-0001", "nobody found by "+s.step)
+	switch {
+	case a.end != nil:
+		return t.close(a, *a.end)
+	case a.found.several():
+		return t.close(a, negative(pds.ManyMatches, "DEMOG-0007", "several found by "+s.step))
+	case a.found.hits == 1:
+		return t.judge(ctx, s, a)
+	case len(others) == 0:
+		return t.close(a, nobody)
+	}
+	t.note(a, nobody)
+	return t.find(ctx, others[0], others[1:])
 }
-
-var errNoSearch = errors.New("pdsfhir: nothing to search for") // searches returns one at least
 
 // judge decides about the one hit of a search (section 9.4). The full record is read for
 // its details, or for the former names that a hit never has.

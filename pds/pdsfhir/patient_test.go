@@ -121,6 +121,7 @@ func TestDeaths(t *testing.T) {
 		"before 1970":               {[]object{at("1969-12-31")}, true, "19691231", ""},
 		"no date":                   {[]object{at("22/10/2010")}, true, "", "time of death cannot be read"},
 		"no day of the calendar":    {[]object{at("2010-02-30")}, true, "", "time of death cannot be read"},
+		"a zone of nowhere":         {[]object{at("2010-10-22T10:00:00+15:00")}, true, "", "time of death cannot be read"},
 		"year nought":               {[]object{at("0000")}, true, "", "time of death cannot be read"},
 		"a number":                  {[]object{at(2010)}, true, "", "time of death cannot be read"},
 		"without a time":            {[]object{{"deceasedBoolean": true}}, true, "", "time of death cannot be read"},

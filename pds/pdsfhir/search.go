@@ -17,8 +17,8 @@ type search struct {
 	fuzzy      bool // only what agrees without any loosened setting may be accepted
 }
 
-// searches returns what is asked, in order, until somebody is found: the plain search, and
-// what the settings add.
+// searches returns what is asked, in order, until somebody is found: the plain search
+// always, and what the settings add.
 func (t *trace) searches() []search {
 	who := t.req.Who
 	all := []search{{step: "search", query: plainQuery(who)}}

@@ -181,7 +181,7 @@ func settleDeath(members map[string]any) {
 	}
 	text, _ := v.(string)
 	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil && t.Year() > 0 {
+		if t, err := time.Parse(layout, text); err == nil && plausible(t) {
 			if layout == zoneless {
 				members["deceasedDateTime"] = text + "Z"
 			}
@@ -191,4 +191,11 @@ func settleDeath(members map[string]any) {
 	}
 	delete(members, "deceasedDateTime")
 	members["deceasedBoolean"] = true
+}
+
+// plausible tells whether FHIR can write the time: it has no year 0, and no zone further
+// away than 14 hours.
+func plausible(t time.Time) bool {
+	_, offset := t.Zone()
+	return t.Year() > 0 && max(offset, -offset) <= 14*60*60
 }

@@ -472,6 +472,7 @@ func TestSecretsAreWithheld(t *testing.T) {
 		"a token written otherwise": {body: `{"access_token": "s3cret\u002dt0ken", "expires_in": 599}`},
 		"an echo":                   {status: 400, body: `{"error": "invalid_request", "error_description": "ASSERTION of an-api-key"}`},
 		"an echo in HTML":           {status: 502, body: `<p>ASSERTION</p>`},
+		"two tokens":                {body: `{"access_token": "s3cret-one", "access_token": "` + secretToken + `", "expires_in": 599}`},
 		"half a token":              {body: `{"access_token": "s3cret-t0`},
 		"a token in an error":       {status: 500, body: `{"access_token": "` + secretToken + `"}`},
 		"no token shape":            {body: `{"access_token": "s3cret t0ken", "expires_in": 599}`},
