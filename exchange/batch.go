@@ -48,7 +48,7 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	}
 	if batch.Header == nil {
 		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer, "messages", len(batch.Messages))
-		return worst(batch.Messages, answers), nil
+		return worst(answers), nil
 	}
 	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers), nil
 }
@@ -112,28 +112,40 @@ func (h *Handler) refuseBatch(ctx context.Context, peer netip.AddrPort, state *t
 	return x.close(h.nackText(x.m, tooLarge, text))
 }
 
-// worst is the one answer to messages without a batch header: to the first that is answered
-// at all, as the one that fared worst.
-func worst(messages, answers [][]byte) []byte {
+// worst is the one answer to several messages: to the first that is answered at all, as the
+// one that fared worst.
+func worst(answers [][]byte) []byte {
 	rank := map[string]int{"AA": 1, "CA": 1, "AE": 2, "CE": 2, "AR": 3, "CR": 3}
-	var chosen *hl7v2.Message
-	first, highest := "", 0
-	for i, answer := range answers {
+	var first, chosen *hl7v2.Message
+	highest := 0
+	for _, answer := range answers {
 		m, err := hl7v2.Parse(answer)
 		if err != nil {
 			continue // an answer that came in is not answered
 		}
-		if chosen == nil {
-			first = hl7v2.Head(messages[i]).Raw(pathControlID)
+		if first == nil {
+			first = m
 		}
 		if r := rank[m.Get(pathAckCode)]; r > highest {
 			chosen, highest = m, r
 		}
 	}
-	if chosen == nil || chosen.SetRaw(pathAckControlID, first) != nil {
+	if chosen == nil {
 		return nil
 	}
+	if chosen != first {
+		readdress(chosen, first)
+	}
 	return chosen.Bytes()
+}
+
+// readdress makes an answer one to the message that first answers.
+func readdress(answer, first *hl7v2.Message) {
+	if answer.Delimiters() == first.Delimiters() && answer.SetRaw(pathAckControlID, first.Raw(pathAckControlID)) == nil {
+		return
+	}
+	// Should it fail, the answer goes out under its own control id: a refusal all the same.
+	_ = answer.Set(pathAckControlID, first.Get(pathAckControlID))
 }
 
 var (
