@@ -163,7 +163,7 @@ func (b *batch) encode(head store.Head, now time.Time, commits []*pending) store
 	for _, p := range commits {
 		b.add(&head, now, p)
 	}
-	b.flushSorted(now)
+	b.flushSorted(head.At)
 	return head
 }
 
@@ -280,7 +280,7 @@ func (b *batch) close(p *pending, e store.Event) {
 }
 
 // flushSorted writes the rows that other instances may write too, in the order of their keys.
-func (b *batch) flushSorted(now time.Time) {
+func (b *batch) flushSorted(at time.Time) {
 	slices.SortFunc(b.claims, func(x, y claimRow) int { return compareKeys(x.key, y.key) })
 	for _, r := range b.claims {
 		b.shape |= toSeen
@@ -310,7 +310,7 @@ func (b *batch) flushSorted(now time.Time) {
 	}
 	if len(b.touched) > 0 {
 		b.shape |= toPatient
-		b.touched.encode(b.columns[inPatient][:], now)
+		b.touched.encode(b.columns[inPatient][:], at)
 	}
 }
 

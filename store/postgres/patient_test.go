@@ -136,7 +136,7 @@ func TestRolesOfTheReleaseBefore(t *testing.T) {
 func TestIndexIsReadByItsIndexes(t *testing.T) {
 	dsn := newDatabase(t)
 	db := query(t, dsn)
-	fillPatients(t, db, 20_000)
+	fillPatients(t, db, 5_000)
 	s := start(t, dsn, store.Options{})
 	scans := "select seq_scan from pg_stat_user_tables where relname = 'patient'"
 	before := number(t, db, scans)

@@ -11,9 +11,9 @@ import (
 	"spinetrace/store"
 )
 
-// reindexPage is how many entries one statement makes anew, or looks through: those who commit
-// changes to the same ones wait for it.
-const reindexPage = 1000
+// reindexPage is how many entries one statement makes anew, or looks through: who commits
+// changes to the same ones waits for it, and must not wait for as long as lock_timeout.
+const reindexPage = 250
 
 // Reindex implements [store.Index]. Its statements may safely be run twice, as the pool may do.
 func (s *Store) Reindex(ctx context.Context, asOf time.Time, entries iter.Seq[store.Patient]) (kept, deleted int, err error) {

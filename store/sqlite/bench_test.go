@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,12 +16,12 @@ import (
 // BenchmarkCommit makes messages of 0.56 KB durable, for 1, 8 and 64 callers at once.
 // untraced is one commit: one event, frame and answer, claim, opening and closing. traced
 // is two: received and asked, then answered and replied, with SOAP bodies of 2.9 KB each
-// way.
+// way. told is untraced, and tells of one of 10,000 patients.
 func BenchmarkCommit(b *testing.B) {
 	for _, bm := range []struct {
 		name string
 		work func(testing.TB, *Store, int64)
-	}{{"untraced", untraced}, {"traced", traced}} {
+	}{{"untraced", untraced}, {"traced", traced}, {"told", told}} {
 		for _, callers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("%s/callers=%d", bm.name, callers), func(b *testing.B) {
 				s := start(b, newPath(b), store.Options{})
@@ -81,16 +82,28 @@ func benchCommit(tb testing.TB, s *Store, c store.Commit) {
 	}
 }
 
-func untraced(tb testing.TB, s *Store, i int64) {
+func untraced(tb testing.TB, s *Store, i int64) { benchCommit(tb, s, benchExchange(i)) }
+
+func told(tb testing.TB, s *Store, i int64) {
+	c := benchExchange(i)
+	c.Patients = []store.Patient{{
+		Key: store.PatientKey{Authority: "RXX01", LocalID: fmt.Sprintf("%06d", i*7919%10_000)},
+		Told: store.Told{At: time.Now(), Exchange: c.Exchange, NHSNumber: "9990000018", Status: "01",
+			Doc: strings.Repeat("0123456789abcdef", 25)},
+	}}
+	benchCommit(tb, s, c)
+}
+
+func benchExchange(i int64) store.Commit {
 	o := benchOpening(i)
-	benchCommit(tb, s, store.Commit{
+	return store.Commit{
 		Exchange: store.NewID(), Open: o,
 		Entries: []store.Entry{{
 			Kind: store.Exchanged, Facts: benchFacts(o),
 			Parts: []store.Part{{Kind: store.Frame, Data: benchFrame}, {Kind: store.Reply, Data: benchReply}},
 		}},
 		Close: &store.Closing{Outcome: store.NotTraced},
-	})
+	}
 }
 
 func traced(tb testing.TB, s *Store, i int64) {
