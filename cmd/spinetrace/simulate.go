@@ -147,8 +147,26 @@ func simulate(ctx context.Context, c console, args []string) error {
 	return s.run(ctx, c.Out)
 }
 
-// prepare checks the flags against each other and reads the files that they name.
+// prepare checks the flags and reads the files that they name.
 func (s *simulation) prepare() (err error) {
+	if err := s.checkFlags(); err != nil {
+		return err
+	}
+	if s.population, err = readPopulation(s.patients); err != nil {
+		return err
+	}
+	for flag, addr := range map[string]string{"--itk": s.itk, "--pds": s.pds} {
+		if err := s.checkAddress(flag, addr); err != nil {
+			return err
+		}
+	}
+	s.tls, err = s.serverTLS()
+	return err
+}
+
+// checkFlags checks the flags against each other, and makes the names of folders absolute:
+// the settings that name them are for a service started elsewhere.
+func (s *simulation) checkFlags() (err error) {
 	switch {
 	case s.itk == off && s.pds == off:
 		return usageError("both simulators are off")
@@ -159,29 +177,29 @@ func (s *simulation) prepare() (err error) {
 	case s.accepted.off && s.accepted.keys != nil:
 		return usageError("--pds-key is off and a key at once")
 	}
-	if s.population, err = readPopulation(s.patients); err != nil {
-		return err
-	}
-	for _, addr := range []struct{ flag, value string }{{"--itk", s.itk}, {"--pds", s.pds}} {
-		switch {
-		case addr.value == off || loopback(addr.value):
-		case !s.remote:
-			return usageError(addr.flag + " is not loopback; --allow-remote lets other machines reach a simulator")
-		case !s.population.Invented():
-			return usageError("patients with NHS numbers outside 999 are simulated on loopback only")
-		}
-	}
 	for _, dir := range []*string{&s.selfSigned, &s.credentials} {
 		if *dir == "" {
 			continue
 		}
-		// The settings that name them are for a service started elsewhere.
 		if *dir, err = filepath.Abs(*dir); err != nil {
 			return err
 		}
 	}
-	s.tls, err = s.serverTLS()
-	return err
+	return nil
+}
+
+// checkAddress keeps simulators on this machine unless somebody insists, and people who may
+// exist always.
+func (s *simulation) checkAddress(flag, addr string) error {
+	switch {
+	case addr == off || loopback(addr):
+		return nil
+	case !s.remote:
+		return usageError(flag + " is not loopback; --allow-remote lets other machines reach a simulator")
+	case !s.population.Invented():
+		return usageError("patients with NHS numbers outside 999 are simulated on loopback only")
+	}
+	return nil
 }
 
 // serverTLS is nil if TLS was not asked for.

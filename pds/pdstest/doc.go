@@ -17,5 +17,7 @@
 //		})
 //	}
 //
+// What the simulators themselves have in common is in package pdstest/simulator.
+//
 // The package does not import package testing: the simulators are part of the program.
 package pdstest

@@ -1,6 +1,7 @@
 package pdstest
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ type Query struct {
 	History bool // former family names and postcodes count too
 	Fuzzy   bool // names that sound alike, or are swapped, count too; implies History
 	Exact   bool // nothing but a score of 1
+
+	// Superseded says that what a superseded record says finds its survivor.
+	Superseded bool
 }
 
 // Span is a range of days, ends included; an end that is not known is open. A partial date
@@ -45,35 +49,41 @@ const (
 	scoreFuzzy   = 0.88
 )
 
-// Find returns the records that agree with q, in the order of the file. Superseded and
-// invalidated ones are never found.
+// Find returns the records that agree with q, each once. Superseded and invalidated ones
+// are never among them.
 func (p *Population) Find(q Query) []Hit {
 	var hits []Hit
 	asked := newPattern(q)
 	for e := range p.candidates(asked) {
-		score := e.score(asked)
-		if score == 0 || q.Exact && score < scoreLiteral {
-			continue
+		score, who := e.score(asked), p.survivor(e)
+		switch {
+		case score == 0, q.Exact && score < scoreLiteral:
+		case who.Invalidated, who.Restricted && asked.located(), found(hits, who):
+		default:
+			hits = append(hits, Hit{&who.Person, score})
 		}
-		hits = append(hits, Hit{&e.Person, score})
 	}
 	return hits
 }
 
+func found(hits []Hit, who *entry) bool {
+	return slices.ContainsFunc(hits, func(h Hit) bool { return h.Person == &who.Person })
+}
+
 // candidates yields the records that a query may find: those of the family name, if it is
 // written out, else all.
-func (p *Population) candidates(q *pattern) func(yield func(*entry) bool) {
+func (p *Population) candidates(q *pattern) iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		if q.family.literal() && !q.Fuzzy {
 			for _, e := range p.byFamily[q.family[0]] {
-				if !yield(e) {
+				if (e.SupersededBy.IsZero() || q.Superseded) && !yield(e) {
 					return
 				}
 			}
 			return
 		}
 		for i := range p.entries {
-			if e := &p.entries[i]; e.SupersededBy.IsZero() && !e.Invalidated && !yield(e) {
+			if e := &p.entries[i]; (e.SupersededBy.IsZero() || q.Superseded) && !yield(e) {
 				return
 			}
 		}
@@ -105,10 +115,13 @@ func newPattern(q Query) *pattern {
 	return p
 }
 
+// located tells of a query that must not find restricted records: it would tell where
+// they live.
+func (q *pattern) located() bool { return q.Postcode != "" || q.Practice != "" }
+
 // score tells how well the record agrees: 0 not at all.
 func (e *entry) score(q *pattern) float64 {
-	located := q.Postcode != "" || q.Practice != ""
-	if located && e.Restricted || opposite(q.Sex, e.Record.Sex) ||
+	if opposite(q.Sex, e.Record.Sex) ||
 		!q.born.holds(e.born) || !q.died.holds(e.died) ||
 		q.Practice != "" && q.Practice != e.Record.PracticeCode ||
 		q.Phone != "" && q.Phone != e.Record.Phone && q.Phone != e.Record.Mobile ||

@@ -23,7 +23,7 @@ const (
 type Population struct {
 	entries  []entry
 	byNumber map[pds.NHSNumber]*entry
-	byFamily map[string][]*entry // by normalised surname, former ones too; what a search may find
+	byFamily map[string][]*entry // by normalised surname, former ones too
 }
 
 // Finding is the answer to a question.
@@ -61,10 +61,8 @@ func NewPopulation(people []Person) (*Population, error) {
 			return nil, &ReadError{i + 2, "NHS_NUMBER", ErrDuplicate}
 		}
 		p.byNumber[e.Record.NHSNumber] = e
-		if e.SupersededBy.IsZero() && !e.Invalidated {
-			for _, family := range e.families {
-				p.byFamily[family] = append(p.byFamily[family], e)
-			}
+		for _, family := range e.families {
+			p.byFamily[family] = append(p.byFamily[family], e)
 		}
 	}
 	for i := range p.entries {

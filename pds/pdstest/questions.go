@@ -178,6 +178,7 @@ var searchRows = []asking{
 	{"hyphen left out", known{family: "ALRAHMANIYA", born: "19901012", sex: "2"}, pds.Matched, "9990602247"},
 	{"deceased", known{family: "LASTLEY", born: "19180211", sex: "1"}, pds.Matched, "9990603227"},
 	{"survivor of a superseded number", known{family: "Kettlewell", given: "Rosalind", born: "19830921", sex: "2"}, pds.Matched, "9994104616"},
+	{"what a superseded record says", known{family: "FAIRWETHERLEY", given: "LUCY", born: "19700521", sex: "2"}, pds.NoMatch, ""},
 	{"invalidated", known{family: "GHOSTLEY", born: "19550605", sex: "1"}, pds.NoMatch, ""},
 	{"accents", known{family: "Núñez", given: "José", born: "19840210", sex: "1"}, pds.Matched, "9990601895"},
 	{"accents left out", known{family: "NUNEZ", given: "JOSE", born: "19840210", sex: "1"}, pds.Matched, "9990601895"},

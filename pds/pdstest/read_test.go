@@ -126,12 +126,16 @@ func TestPeople(t *testing.T) {
 		kinds[fmt.Sprintf("invalidated %v", person.Invalidated)]++
 		kinds[fmt.Sprintf("superseded %v", !person.SupersededBy.IsZero())]++
 		kinds[fmt.Sprintf("postcode %v", person.Record.Home.Postcode != "")]++
+		kinds[fmt.Sprintf("former name %v, postcode %v", person.FormerFamily != "", person.FormerPostcode != "")]++
+		kinds[fmt.Sprintf("telephone %v", person.Record.Mobile != "")]++
 	}
 	for _, kind := range []string{
 		"sex 0", "sex 1", "sex 2", "sex 9",
 		"birth date of 4 digits", "birth date of 6 digits", "birth date of 10 digits",
 		"death time of 8 digits", "death time of 12 digits",
 		"restricted true", "invalidated true", "superseded true", "postcode false",
+		"death time of 4 digits", "death time of 6 digits", "former name true, postcode true",
+		"former name true, postcode false", "telephone true",
 	} {
 		if kinds[kind] == 0 {
 			t.Errorf("nobody of the kind %q", kind)

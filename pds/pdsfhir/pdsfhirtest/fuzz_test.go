@@ -1,6 +1,8 @@
 package pdsfhirtest
 
 import (
+	"crypto/rsa"
+	"math/big"
 	"net/url"
 	"strings"
 	"testing"
@@ -39,6 +41,24 @@ func FuzzReadQuery(f *testing.F) {
 			if hit.Score <= 0 || hit.Score > 1 {
 				t.Fatalf("score %v", hit.Score)
 			}
+		}
+	})
+}
+
+// FuzzReadAssertion: no assertion is taken that was not signed with a key of ours.
+func FuzzReadAssertion(f *testing.F) {
+	for _, jwt := range []string{
+		"eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.eyJpc3MiOiJhIiwic3ViIjoiYSJ9.AAAA",
+		"eyJhbGciOiJub25lIiwidHlwIjoiSldUIiwia2lkIjoiazEifQ.e30.", "..", "e30.e30.e30", "",
+	} {
+		f.Add(jwt)
+	}
+	key := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537}
+	s := New(pdstest.People())
+	s.Keys = map[string]*rsa.PublicKey{"k1": key}
+	f.Fuzz(func(t *testing.T, jwt string) {
+		if _, p := s.readAssertion(jwt, &Request{}); p == nil || p.status < 400 || p.code == "" {
+			t.Fatalf("taken, or refused with %+v", p)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package pdsfhirtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -21,6 +22,7 @@ type problem struct {
 }
 
 // problems are the rows by code, with the status that comes first where there are two.
+// NO_ASID is no code of the API but one that it writes as another.
 var problems = map[string]problem{
 	"TOO_MANY_MATCHES":       {200, "", "multiple-matches", "Too Many Matches", ""},
 	"INVALID_RESOURCE_ID":    {400, "", "value", "Resource Id is invalid", ""},
@@ -35,6 +37,7 @@ var problems = map[string]problem{
 	"INVALIDATED_RESOURCE":   {404, "", "processing", "Resource that has been marked as invalid was requested", ""},
 	"UNABLE_TO_CALL_SERVICE": {408, "", "timeout", "Unable to call service", ""},
 	"TOO_MANY_REQUESTS":      {429, "", "value", "Too Many Requests", ""},
+	"NO_ASID":                {400, "MISSING_VALUE", "required", "Required value is missing", "No ASID was found for the application"},
 	"UNKNOWN_ERROR":          {500, "", "unknown", "Unknown error", ""},
 	"SERVICE_UNAVAILABLE":    {503, "", "timeout", "Service unavailable", ""},
 }
@@ -45,7 +48,7 @@ func problemOf(code, diagnostics string) *problem {
 	if !known {
 		p = problem{status: http.StatusBadRequest, issue: "processing", display: "Unheard of"}
 	}
-	p.code, p.diagnostics = code, diagnostics
+	p.code, p.diagnostics = cmp.Or(p.code, code), cmp.Or(p.diagnostics, diagnostics)
 	return &p
 }
 

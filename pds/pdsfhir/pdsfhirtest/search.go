@@ -46,6 +46,7 @@ func (s *Server) search(r *http.Request, req *Request, kind, code string) simula
 	if p != nil {
 		return p.reply()
 	}
+	query.Superseded = true
 	switch hits := s.people.Find(query); len(hits) {
 	case 0:
 		return s.bundle("none", req)

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rsa"
-	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -68,6 +66,7 @@ func New(people *pdstest.Population, faults ...Fault) *Server {
 		Name:    "the PDS FHIR API",
 		Hint:    "GET " + basePath + "/Patient/{id} or Patient?….",
 		Handle:  s.handle,
+		Bound:   func(root string) { s.TokenURL = root + tokenPath },
 		Bad: simulator.BadBodies{
 			Type:    mediaFHIR,
 			Garbage: []byte("{\"resourceType\":\"Patient\",\"id\":\"999\x00"),
@@ -102,26 +101,6 @@ func NewTLSServer(tb simulator.TB, people *pdstest.Population, faults ...Fault) 
 	s.StartFor(tb, config)
 	return s, certs
 }
-
-// StartFor starts a server for a test, on a free port of this machine, with TLS if config is
-// not nil. It is closed with the test.
-func (s *Server) StartFor(tb simulator.TB, config *tls.Config) {
-	tb.Helper()
-	s.Server.StartFor(tb, config)
-	s.setTokenURL()
-}
-
-// Start serves on ln, with TLS if config is not nil, until Close. It returns at once; it can
-// be called once.
-func (s *Server) Start(ln net.Listener, config *tls.Config) error {
-	if err := s.Server.Start(ln, config); err != nil {
-		return err
-	}
-	s.setTokenURL()
-	return nil
-}
-
-func (s *Server) setTokenURL() { s.TokenURL = strings.TrimSuffix(s.URL, basePath) + tokenPath }
 
 // Asked returns how many requests have come for the API itself. Token requests do not count,
 // see [Server.Tokens].

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -212,6 +213,8 @@ func TestSearch(t *testing.T) {
 		"restricted, by postcode":       {"family=Vantongeren&birthdate=eq1991-03-05&address-postalcode=LS999AL", 200, none},
 		"restricted, by practice":       {"family=Vantongeren&birthdate=eq1991-03-05&general-practitioner=Z99903", 200, none},
 		"superseded":                    {"family=Kettlewell&birthdate=eq1983-09-21", 200, one},
+		"superseded, by what it says":   {"family=Fairwetherley&birthdate=eq1970-05-21", 200, one},
+		"superseded, and its survivor":  {"family=Choppingham&birthdate=eq1991-09-08&_history=true", 200, one},
 		"invalidated":                   {"family=Ghostley&birthdate=eq1955-06-05", 200, none},
 		"former name":                   {"family=Marchbankse&given=Rowena&birthdate=eq1979-06-11", 200, none},
 		"former name, in history":       {"family=Marchbankse&given=Rowena&birthdate=eq1979-06-11&_history=true", 200, one},
@@ -285,6 +288,15 @@ func TestScores(t *testing.T) {
 		if _, b := get(t, s, "/Patient?"+query, nil); len(b.Entry) != 1 || b.Entry[0].Search.Score != want {
 			t.Errorf("%s: %+v; want one with score %v", query, b.Entry, want)
 		}
+	}
+}
+
+// What a superseded record says finds its survivor, whom it may not fit, and nothing tells.
+func TestSearchReplacesSuperseded(t *testing.T) {
+	s := pdsfhirtest.NewServer(t, pdstest.People())
+	_, b := get(t, s, "/Patient?family=Fairwetherley&birthdate=eq1970-05-21", nil)
+	if len(b.Entry) != 1 || b.Entry[0].Resource.ID != "9990600287" || b.Entry[0].Resource.BirthDate != "1970-05-12" {
+		t.Errorf("%+v; want the survivor of the survivor", b)
 	}
 }
 
@@ -452,6 +464,7 @@ func TestFaults(t *testing.T) {
 		"code:SERVICE_UNAVAILABLE": {503, "SERVICE_UNAVAILABLE"},
 		"code:TOO_MANY_MATCHES":    {200, "TOO_MANY_MATCHES"},
 		"code:UNHEARD_OF":          {400, "UNHEARD_OF"},
+		"code:NO_ASID":             {400, "MISSING_VALUE"},
 		"html":                     {200, ""},
 		"":                         {200, "Patient"},
 	} {
@@ -483,6 +496,27 @@ func TestImpostors(t *testing.T) {
 			}
 			if _, b := get(t, s, "/Patient?family=Halvorsen&birthdate=eq1962-04-17", nil); b.Total != 1 || !want(b.Entry[0].Resource) {
 				t.Errorf("search: %d found", b.Total)
+			}
+		})
+	}
+}
+
+// BenchmarkServer: the handler answers one question over and over, without a network.
+func BenchmarkServer(b *testing.B) {
+	for name, target := range map[string]string{
+		"read":   "/personal-demographics/FHIR/R4/Patient/9990000018",
+		"search": "/personal-demographics/FHIR/R4/Patient?family=Halvorsen&birthdate=eq1962-04-17&_history=true",
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := pdsfhirtest.New(pdstest.People())
+			r := httptest.NewRequest(http.MethodGet, target, nil)
+			r.Header.Set("X-Request-ID", someID)
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				if s.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Fatalf("status %d", w.Code)
+				}
 			}
 		})
 	}

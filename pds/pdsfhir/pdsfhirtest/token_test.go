@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,18 @@ import (
 	"spinetrace/pds/pdsfhir/pdsfhirtest"
 	"spinetrace/pds/pdstest"
 )
+
+var anyKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return pdsfhirtest.GenerateKey(2048) })
+
+// oneKey is the same key for every test, because they take long to find.
+func oneKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := anyKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
 
 func then() time.Time { return time.Date(2026, 3, 4, 9, 16, 0, 0, time.UTC) }
 
@@ -80,7 +93,7 @@ func newTokenServer(t testing.TB, key *rsa.PrivateKey, faults ...pdsfhirtest.Fau
 }
 
 func TestTokens(t *testing.T) {
-	key, another := pdsfhirtest.NewKey(t), pdsfhirtest.NewKey(t)
+	key, another := oneKey(t), pdsfhirtest.NewKey(t)
 	for name, tt := range map[string]struct {
 		change func(*application)
 		status int
@@ -139,7 +152,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestAssertionIsGoodOnce(t *testing.T) {
-	key := pdsfhirtest.NewKey(t)
+	key := oneKey(t)
 	s := newTokenServer(t, key)
 	app := newApplication(s, key)
 	if status, answer := app.ask(t, s); status != 200 || answer["expires_in"] != "599" || answer["token_type"] != "Bearer" ||
@@ -154,7 +167,7 @@ func TestAssertionIsGoodOnce(t *testing.T) {
 }
 
 func TestAuthorization(t *testing.T) {
-	key := pdsfhirtest.NewKey(t)
+	key := oneKey(t)
 	s := pdsfhirtest.New(pdstest.People())
 	now := then()
 	s.Now, s.APIKey, s.Keys = func() time.Time { return now }, "app", map[string]*rsa.PublicKey{"k1": &key.PublicKey}
@@ -192,7 +205,7 @@ func TestAuthorization(t *testing.T) {
 }
 
 func TestTokenFaults(t *testing.T) {
-	key := pdsfhirtest.NewKey(t)
+	key := oneKey(t)
 	for do, want := range map[string]struct {
 		status int
 		err    string

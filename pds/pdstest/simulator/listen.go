@@ -69,7 +69,11 @@ func (s *Server[R]) Start(ln net.Listener, config *tls.Config) error {
 		_ = ln.Close()
 		return fmt.Errorf("%s: started or closed before", s.service.Package)
 	}
-	s.URL = fmt.Sprintf("%s://%s%s", scheme, ln.Addr(), s.service.Path)
+	root := scheme + "://" + ln.Addr().String()
+	s.URL = root + s.service.Path
+	if s.service.Bound != nil {
+		s.service.Bound(root)
+	}
 	s.listening = &listening{
 		name: s.service.Package,
 		http: &http.Server{

@@ -25,6 +25,7 @@ type Service struct {
 	Hint    string // how to use it, for people
 	Handle  http.HandlerFunc
 	Bad     BadBodies
+	Bound   func(root string) // if not nil, told scheme, host and port before the first request comes
 }
 
 // Server is the common part of a simulator whose requests are of type R. Embed one, call
