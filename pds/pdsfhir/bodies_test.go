@@ -22,7 +22,7 @@ type body struct {
 
 var (
 	matched  = body{outcome: pds.Matched, code: "SMSP-0000"}
-	nobody_  = body{outcome: pds.NoMatch, code: "DEMOG-0001"}
+	untraced = body{outcome: pds.NoMatch, code: "DEMOG-0001"}
 	several  = body{outcome: pds.ManyMatches, code: "DEMOG-0007"}
 	unproved = body{outcome: pds.NotVerified, code: "DEMOG-0040"}
 	unusable = body{class: pds.ResponseInvalid, code: "SMSP-0002"}
@@ -69,17 +69,17 @@ var bodies = map[string]body{
 	"json-shapes/searchSchemas/sensitivePatientSearchResultEntry.json": unusable,
 
 	"sandbox-mocks/Minimal_Patient.json":                      unproved, // no birth date
-	"sandbox-mocks/Minimal_PatientSearch.json":                nobody_,
+	"sandbox-mocks/Minimal_PatientSearch.json":                untraced,
 	"sandbox-mocks/Patient-Jayne-Smyth.json":                  matched,
 	"sandbox-mocks/Patient.json":                              matched,
 	"sandbox-mocks/PatientCompoundName.json":                  unusable, // the number fails Modulus 11
-	"sandbox-mocks/PatientSearch-Jayne-Smyth.json":            nobody_,  // score 0.75
-	"sandbox-mocks/PatientSearch.json":                        nobody_,  // score 0.75
+	"sandbox-mocks/PatientSearch-Jayne-Smyth.json":            untraced, // score 0.75
+	"sandbox-mocks/PatientSearch.json":                        untraced, // score 0.75
 	"sandbox-mocks/Personal_Details_RelatedPersonBundle.json": unusable, // of an operation never called
 	"sandbox-mocks/Referenced_RelatedPersonBundle.json":       unusable,
 	"sandbox-mocks/RelatedPersonBundle.json":                  unusable,
 	"sandbox-mocks/Sensitive_Patient.json":                    matched,
-	"sandbox-mocks/Sensitive_PatientSearch.json":              nobody_, // score 0.75
+	"sandbox-mocks/Sensitive_PatientSearch.json":              untraced, // score 0.75
 
 	"stubs/errorResponses/ACCESS_DENIED.json":         {status: 403, class: pds.AccessDenied, code: "SMSP-0005"},
 	"stubs/errorResponses/ADDITIONAL_PROPERTIES.json": refusal,
@@ -119,14 +119,14 @@ var bodies = map[string]body{
 	"stubs/patientResponses/patient_9736363074.json": matched,
 
 	"stubs/searchResponses/Minimal_Patient.json":                    unproved,
-	"stubs/searchResponses/Minimal_PatientSearch.json":              nobody_,
+	"stubs/searchResponses/Minimal_PatientSearch.json":              untraced,
 	"stubs/searchResponses/Patient-Jayne-Smyth.json":                matched,
 	"stubs/searchResponses/Patient.json":                            matched,
 	"stubs/searchResponses/PatientCompoundName.json":                unusable,
-	"stubs/searchResponses/PatientSearch-Jayne-Smyth.json":          nobody_,
-	"stubs/searchResponses/PatientSearch.json":                      nobody_,
+	"stubs/searchResponses/PatientSearch-Jayne-Smyth.json":          untraced,
+	"stubs/searchResponses/PatientSearch.json":                      untraced,
 	"stubs/searchResponses/Sensitive_Patient.json":                  matched,
-	"stubs/searchResponses/Sensitive_PatientSearch.json":            nobody_,
+	"stubs/searchResponses/Sensitive_PatientSearch.json":            untraced,
 	"stubs/searchResponses/TOO_MANY_MATCHES.json":                   several,
 	"stubs/searchResponses/bill_garton_searchset.json":              matched,
 	"stubs/searchResponses/countrycode_mobile_searchset.json":       matched,
@@ -140,7 +140,7 @@ var bodies = map[string]body{
 	"stubs/searchResponses/john_paul_smith_searchset.json":          unusable, // the number fails Modulus 11
 	"stubs/searchResponses/knap_kathy_exact_match.json":             matched,
 	"stubs/searchResponses/martha_massam_searchset.json":            matched,
-	"stubs/searchResponses/med_rowenad_searchset.json":              nobody_, // score 0.6806
+	"stubs/searchResponses/med_rowenad_searchset.json":              untraced, // score 0.6806
 	"stubs/searchResponses/mock_multiple_searchset.json":            several,
 	"stubs/searchResponses/mock_single_searchset.json":              matched,
 	"stubs/searchResponses/multimatch_phoneAndEmail_searchset.json": several,

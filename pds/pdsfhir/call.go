@@ -30,6 +30,8 @@ func (c *Client) httpClient() *http.Client {
 	return client
 }
 
+// transport speaks HTTP/1.1 only: net/http repeats an HTTP/2 stream that a server gave back,
+// and a call that is made twice would be recorded once.
 func (c *Client) transport() *http.Transport {
 	connect := cmp.Or(c.ConnectTimeout, 5*time.Second)
 	idle := cmp.Or(c.MaxIdle, 64)

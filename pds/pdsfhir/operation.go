@@ -85,7 +85,7 @@ func (t *trace) find(ctx context.Context, s search, others []search) (pds.Result
 	if err != nil {
 		return pds.Result{}, err
 	}
-	nobody := negative(pds.NoMatch, "DEMOG-0001", "nobody found by "+s.step)
+	none := negative(pds.NoMatch, "DEMOG-0001", "nobody found by "+s.step)
 	switch {
 	case a.end != nil:
 		return t.close(a, *a.end)
@@ -94,9 +94,9 @@ func (t *trace) find(ctx context.Context, s search, others []search) (pds.Result
 	case a.found.hits == 1:
 		return t.judge(ctx, s, a)
 	case len(others) == 0:
-		return t.close(a, nobody)
+		return t.close(a, none)
 	}
-	t.note(a, nobody)
+	t.note(a, none)
 	return t.find(ctx, others[0], others[1:])
 }
 

@@ -121,14 +121,14 @@ func readDate(d *dpb.Date) pds.Date {
 		return pds.Date{}
 	}
 	t := time.UnixMicro(d.GetValueUs()).UTC() // the zone that the unmarshaller was given
-	date := pds.Date{Year: t.Year()}
 	switch d.GetPrecision() {
 	case dpb.Date_DAY:
-		date.Month, date.Day = int(t.Month()), t.Day()
+		return pds.Date{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}
 	case dpb.Date_MONTH:
-		date.Month = int(t.Month())
+		return pds.Date{Year: t.Year(), Month: int(t.Month())}
+	default:
+		return pds.Date{Year: t.Year()}
 	}
-	return date
 }
 
 // patient maps the record onto what is reported (section 9.6), as of today. What is absent
@@ -209,8 +209,7 @@ func digits(d *dpb.DateTime) string {
 		return t.Format("2006")
 	case dpb.DateTime_MONTH:
 		return t.Format("200601")
-	case dpb.DateTime_DAY:
-		return t.Format("20060102")
+	default: // the clock of a day is at midnight
 	}
 	switch hour, minute, second := t.Clock(); {
 	case second != 0:
@@ -302,6 +301,7 @@ func lastDay(d *dpb.DateTime) string {
 		t = t.AddDate(1, 0, -1)
 	case dpb.DateTime_MONTH:
 		t = t.AddDate(0, 1, -1)
+	default: // it has a day
 	}
 	return t.Format(time.DateOnly)
 }

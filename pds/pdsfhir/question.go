@@ -39,8 +39,9 @@ func byNumber(req pds.Request) bool {
 		return true
 	case pds.Details:
 		return !req.NHSNumber.IsZero()
+	default:
+		return false
 	}
-	return false
 }
 
 func refused(field string) pds.Result {

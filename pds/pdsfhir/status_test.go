@@ -1,6 +1,7 @@
 package pdsfhir
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -94,8 +95,7 @@ func TestRetryAfter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := &api{reads: []reply{{status: tt.status, header: map[string]string{"Retry-After": tt.value}}}}
 			_, err := newClient(t, a).Trace(t.Context(), asking(pds.Verify))
-			var fault *pds.Error
-			if fault, _ = err.(*pds.Error); fault == nil || fault.RetryAfter != tt.want { //nolint:errorlint // Trace promises this type
+			if fault, ok := errors.AsType[*pds.Error](err); !ok || fault.RetryAfter != tt.want {
 				t.Errorf("got %v", err)
 			}
 		})

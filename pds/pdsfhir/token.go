@@ -84,7 +84,7 @@ func (t *tokens) lead(ctx context.Context, f *flight, now func() time.Time, fetc
 	fetched := false
 	defer func() {
 		if !fetched { // fetch panicked
-			t.land(f, token{}, errNoToken, true, now)
+			_, _ = t.land(f, token{}, errNoToken, true, now) // who panics wants no token
 		}
 	}()
 	got, err := fetch(ctx)
