@@ -46,7 +46,8 @@ func (c *config) requireSMSP(f *faults) {
 }
 
 func openSMSP(cfg *config, certs *certificates) (pds.Tracer, error) {
-	tlsConfig, err := liveSMSPTLS(cfg, certs)
+	live, err := certs.keep("smsp_client", "SMSP_CERT", given(cfg.SMSPCert, cfg.SMSPKey, cfg.SMSPCA),
+		func() (*tls.Config, error) { return smspTLS(cfg) })
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func openSMSP(cfg *config, certs *certificates) (pds.Tracer, error) {
 	c := &smsp.Client{
 		Endpoint: cfg.SMSPURL.String(), ODS: cfg.ODS, System: cfg.Application,
 		Username: cfg.SMSPUsername, From: cfg.SMSPFrom, Sender: cfg.SMSPSender, AuditIDs: auditIDs,
-		TLS: tlsConfig, Proxy: proxy,
+		LiveTLS: live.get, Proxy: proxy,
 		ConnectTimeout: cfg.SMSPConnectTimeout, Timeout: cfg.BackendTimeout,
 		MaxIdle: cfg.BackendConcurrency, MaxResponse: int64(cfg.SMSPMaxResponse),
 		UnquotedAction: !cfg.SMSPActionQuoted, Validity: cfg.SMSPValidity,
@@ -84,19 +85,6 @@ func smspTLS(cfg *config) (*tls.Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// liveSMSPTLS is smspTLS with a certificate that may be replaced while the service runs.
-func liveSMSPTLS(cfg *config, certs *certificates) (*tls.Config, error) {
-	if cfg.SMSPCert == "" {
-		return smspTLS(cfg)
-	}
-	l, err := certs.keep("smsp_client", "SMSP_CERT", []string{cfg.SMSPCert, cfg.SMSPKey},
-		func() (*tls.Config, error) { return smspTLS(cfg) })
-	if err != nil {
-		return nil, err
-	}
-	return l.client(), nil
 }
 
 // reachSMSP connects to the provider, or as far as the proxy, and shakes hands.

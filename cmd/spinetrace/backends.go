@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"spinetrace/pds"
@@ -53,6 +54,11 @@ func parseProxy(name string, s Secret) (*url.URL, error) {
 		return nil, fmt.Errorf("%s%s: is not an http or https URL", prefix, name)
 	}
 	return u, nil
+}
+
+// given returns the values that are.
+func given(values ...string) []string {
+	return slices.DeleteFunc(values, func(s string) bool { return s == "" })
 }
 
 // A road leads to a back end.

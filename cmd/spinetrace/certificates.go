@@ -13,8 +13,8 @@ import (
 // renewBefore is how long before a certificate ends somebody should hear of it.
 const renewBefore = 30 * 24 * time.Hour
 
-// certificates are those that the service shows to its senders and to its provider. The zero
-// value holds none.
+// certificates are those that the service shows to its senders and to its provider, and those
+// of the authorities that it trusts. The zero value holds none.
 type certificates struct {
 	// changed is told of every reading but the first: until when the certificate holds, or
 	// why the one before stays in use. Nil: nobody is told.
@@ -38,7 +38,7 @@ func (c *certificates) expiring(now time.Time) []string {
 	var soon []string
 	for _, l := range c.all {
 		until := l.until()
-		if until.Sub(now) > renewBefore {
+		if until.IsZero() || until.Sub(now) > renewBefore {
 			continue
 		}
 		verb := "expires"
@@ -57,7 +57,7 @@ type liveTLS struct {
 	name    string // in metrics and the log
 	setting string // that names the certificate's file
 	files   []string
-	read    func() (*tls.Config, error) // the result has a certificate
+	read    func() (*tls.Config, error)
 	changed func(name string, until time.Time, err error)
 
 	mu     sync.Mutex
@@ -96,7 +96,13 @@ func (l *liveTLS) readAgain(isNew bool) {
 // until returns when the certificate ends.
 func (l *liveTLS) until() time.Time { return ends(l.get()) }
 
-func ends(c *tls.Config) time.Time { return c.Certificates[0].Leaf.NotAfter }
+// ends returns when the certificate that is shown ends; the zero time if none is.
+func ends(c *tls.Config) time.Time {
+	if len(c.Certificates) == 0 {
+		return time.Time{}
+	}
+	return c.Certificates[0].Leaf.NotAfter
+}
 
 // server returns the side of who is connected to.
 func (l *liveTLS) server() *tls.Config {
@@ -104,16 +110,6 @@ func (l *liveTLS) server() *tls.Config {
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.get(), nil },
 	}
-}
-
-// client returns the side of who connects. Only the certificate is live: whom to trust is as
-// it was read first.
-func (l *liveTLS) client() *tls.Config {
-	c := l.get().Clone()
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		return &l.get().Certificates[0], nil
-	}
-	return c
 }
 
 // stamps looks at files; one that cannot be looked at is nil.

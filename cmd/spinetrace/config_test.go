@@ -79,8 +79,7 @@ func TestDefaultConfigIgnoresTheEnvironment(t *testing.T) {
 func TestServeNeedsNameAndBackend(t *testing.T) {
 	setAll(t, nil)
 	_, err := serviceConfig()
-	want := "SPINETRACE_ODS: is missing; write the trust's ODS code\nSPINETRACE_BACKEND: is missing; write smsp\n" +
-		"SPINETRACE_SMSP_URL: is missing; write the https URL that the provider gave you"
+	want := "SPINETRACE_ODS: is missing; write the trust's ODS code\nSPINETRACE_BACKEND: is missing; write smsp or pds"
 	if err == nil || err.Error() != want {
 		t.Errorf("serviceConfig() = %v, want %s", err, want)
 	}
@@ -123,10 +122,18 @@ var badValues = []struct{ name, value, want string }{
 	{"TRACE_EVENTS", "ADT^A28", "has something that is no ADT event"},
 	{"LOCAL_ID", "A^B^C", "is not a list of patterns"},
 	{"NHS_NUMBER_PATTERNS", "^", "is not a list of patterns"},
+	{"LOCAL_DOMAINS", "RXX,A^B", "is not a list of domains"},
+	{"RETRACE_AFTER", "-1h", "is out of range"},
+	{"QUERY_MULTIPLE", "all", "is not known; write one of nf, ae"},
+	{"QUERY_QAK", "some", "is not a switch"},
+	{"QUERY_PLAIN_NACK", "some", "is not a switch"},
+	{"QUERY_TELEPHONE", "some", "is not a switch"},
+	{"QUERY_SEX_CODES", "iso", "is not known; write one of hl7, nhs"},
 	{"DUPLICATE_WINDOW", "1s", "is out of range"},
 	{"DUPLICATE_WINDOW_QUERY", "forever", "is not a duration"},
-	{"BACKEND", "pds", "this release cannot ask PDS FHIR; write smsp"},
-	{"BACKEND", "spine", "is not a back end of this release"},
+	{"BACKEND", "spine", "is not known; write one of smsp, pds"},
+	{"BACKEND_RATE", "fast", "is not a rate; write a number of calls a second"},
+	{"BACKEND_RATE", "-1", "is not a rate"},
 	{"BACKEND_TIMEOUT", "10", "is not a duration"},
 	{"BACKEND_ATTEMPTS", "11", "is out of range; write 1 to 10"},
 	{"BACKEND_CONCURRENCY", "0", "is out of range"},
@@ -153,6 +160,24 @@ var badValues = []struct{ name, value, want string }{
 	{"SMSP_ACCEPT_STALE", "never", "is not a switch"},
 	{"SMSP_MAX_RESPONSE_BYTES", "1MB", "is not a size"},
 	{"SMSP_PROXY", "proxy.example:3128", "is not the URL of a proxy"},
+	{"PDS_URL", "http://api.example.nhs.uk/FHIR/R4", "is plain http to another machine; write an https URL"},
+	{"PDS_URL", "https://api.example.nhs.uk/FHIR/R4?x=1", "is not a URL"},
+	{"PDS_TOKEN_URL", "http://api.example.nhs.uk/oauth2/token", "is neither off nor a URL that may be used"},
+	{"PDS_API_KEY", "k\x01", "has characters other than printable ASCII"},
+	{"PDS_KEY_FILE", "", "is empty"},
+	{"PDS_KEY_ID", "\u00fc", "has characters other than printable ASCII"},
+	{"PDS_CA", "", "is empty"},
+	{"PDS_SERVER_NAME", "a b", "is not a host name"},
+	{"PDS_PROXY", "proxy.example:3128", "is not the URL of a proxy"},
+	{"PDS_CONNECT_TIMEOUT", "2m", "is out of range"},
+	{"PDS_MAX_RESPONSE_BYTES", "1MB", "is not a size"},
+	{"PDS_FAMILY_PART", "some", "is not a switch"},
+	{"PDS_GIVEN_INITIAL", "some", "is not a switch"},
+	{"PDS_ACCEPT_PARTIAL_PDS_DOB", "some", "is not a switch"},
+	{"PDS_RESTRICTED_SEARCH", "some", "is not a switch"},
+	{"PDS_FUZZY_FALLBACK", "some", "is not a switch"},
+	{"PDS_GENDER_CHECK", "ignore", "is not known; write one of reject, warn"},
+	{"PDS_MIN_SCORE", "85", "is not a share; write a number from 0 to 1"},
 	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
 	{"STORE", "postgres://u:p@db:notaport/x", "cannot be read; write postgres://"},
 	{"STORE", "postgres://u:100%@db/x", "cannot be read; write postgres://"},
@@ -216,8 +241,7 @@ SPINETRACE_MLLP_MAX_CONNS: is not a whole number; write digits
 SPINETRACE_ODS: is not an ODS code; write its capital letters and digits
 SPINETRACE_MLLP_TLS: is missing, and MLLP_ADDR is not loopback; write server or mutual, or off to accept patients' data in the clear
 SPINETRACE_STORE: is neither postgres://... nor sqlite:PATH; write one of them
-SPINETRACE_BACKEND: is missing; write smsp
-SPINETRACE_SMSP_URL: is missing; write the https URL that the provider gave you`)
+SPINETRACE_BACKEND: is missing; write smsp or pds`)
 	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
@@ -261,6 +285,26 @@ func TestTheAuditNeedsNoBackend(t *testing.T) {
 	setAll(t, map[string]string{"BACKEND": "smsp"})
 	if _, found := readConfig(); len(found) > 0 {
 		t.Errorf("faults:\n%v", found)
+	}
+}
+
+// TestEachBackendSaysWhatItLacks: what one back end needs is not asked of the other's settings.
+func TestEachBackendSaysWhatItLacks(t *testing.T) {
+	for backend, want := range map[string]string{
+		"smsp": "SPINETRACE_SMSP_URL: is missing; write the https URL that the provider gave you",
+		"pds": "SPINETRACE_PDS_URL: is missing; write the https URL of the API, up to and with /FHIR/R4\n" +
+			"SPINETRACE_PDS_API_KEY: is missing, and PDS_TOKEN_URL is not off; write the API key of the registered application\n" +
+			"SPINETRACE_PDS_KEY_FILE: is missing, and PDS_TOKEN_URL is not off; write the path of a PEM file\n" +
+			"SPINETRACE_PDS_KEY_ID: is missing, and PDS_TOKEN_URL is not off; write the kid of its key",
+	} {
+		setAll(t, map[string]string{"ODS": "X99", "BACKEND": backend})
+		if _, err := serviceConfig(); fmt.Sprint(err) != want {
+			t.Errorf("BACKEND %s:\n%v\nwant\n%s", backend, err, want)
+		}
+	}
+	setAll(t, map[string]string{"ODS": "X99", "BACKEND": "pds", "PDS_URL": "https://sandbox.example.nhs.uk/FHIR/R4", "PDS_TOKEN_URL": "off"})
+	if _, err := serviceConfig(); err != nil {
+		t.Errorf("the sandbox needs no token: %v", err)
 	}
 }
 

@@ -111,6 +111,9 @@ func (m *metrics) watchPulse(p *pds.Pulse) {
 // watchCertificates adds when each certificate ends.
 func (m *metrics) watchCertificates(c *certificates) {
 	for _, l := range c.all {
+		if l.until().IsZero() {
+			continue // only authorities are kept
+		}
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "spinetrace_certificate_expiry_seconds", Help: "Unix time at which a certificate ends. Alert 30 days before.",
 			ConstLabels: prometheus.Labels{"certificate": l.name}},

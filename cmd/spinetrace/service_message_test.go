@@ -78,9 +78,9 @@ var untraced = []form{
 	{"ORU", "AR", func(id, sender string, p *pdstest.Person) string {
 		return msh(id, sender, "ORU^R01^ORU_R01", "P") + pid(p, "", "")
 	}},
-	{"A19 without birth date", "AE", func(id, sender string, p *pdstest.Person) string {
+	{"A19 of a number nobody told of, without birth date", "AE", func(id, sender string, _ *pdstest.Person) string {
 		return msh(id, sender, "QRY^A19", "P") +
-			fmt.Sprintf("QRD|20261122115959|R|I|Q%s|||1^RD|%s^^^^^^^^NHS^^^^NH|DEM\r", id, p.Record.NHSNumber.Digits())
+			fmt.Sprintf("QRD|20261122115959|R|I|Q%s|||1^RD|9999999980^^^^^^^^NHS^^^^NH|DEM\r", id)
 	}},
 	{"A28 without control id", "AR", func(_, sender string, p *pdstest.Person) string {
 		return msh("", sender, "ADT^A28^ADT_A05", "P") + pid(p, "", "NSTS03")
