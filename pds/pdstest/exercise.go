@@ -424,16 +424,22 @@ func (s *suite) endedContext(b Backend) {
 
 // concurrent asks about many people at once: no answer may be another's.
 func (s *suite) concurrent(b Backend) {
+	const rounds, askers = 4, 32
+	people := make(chan *Person)
 	var wg sync.WaitGroup
-	for range 4 {
-		for i := range s.people.Len() {
-			wg.Go(func() {
-				if fault := s.asks(b, s.people.At(i)); fault != "" {
-					s.Errorf("%s: %s", s.people.At(i).Record.NHSNumber.Digits(), fault)
+	for range askers {
+		wg.Go(func() {
+			for p := range people {
+				if fault := s.asks(b, p); fault != "" {
+					s.Errorf("%s: %s", p.Record.NHSNumber.Digits(), fault)
 				}
-			})
-		}
+			}
+		})
 	}
+	for i := range rounds * s.people.Len() {
+		people <- s.people.At(i % s.people.Len())
+	}
+	close(people)
 	wg.Wait()
 }
 
