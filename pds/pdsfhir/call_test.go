@@ -93,6 +93,7 @@ func TestRequestIDs(t *testing.T) {
 		"another number":   asking(pds.Verify, otherNumber),
 		"another question": asking(pds.DetailsByNumber),
 		"search":           asking(pds.DetailsBySearch),
+		"another search":   asking(pds.Number, changing(func(d *pds.Demographics) { d.Given = "" })),
 	} {
 		first := ids(req)
 		if diff := gocmp.Diff(first, ids(req)); diff != "" {
