@@ -23,9 +23,10 @@
 //	defer c.CloseIdleConnections()
 //	res, err := pds.Retry(c, pds.Backoff{}).Trace(ctx, req)
 //
-// One question takes up to three calls, and one more for each access token. Every call is
-// announced to the Recorder before it is made; the token, the assertion that bought it and
-// the API key are withheld from what is recorded.
+// One question takes one call or two, up to four with the looser searches that settings
+// allow, and one more for each access token. Every call is announced to the Recorder before
+// it is made; the token, the assertion that bought it and the API key are withheld from what
+// is recorded.
 //
 // Bodies are read by google/fhir/go, which refuses what it does not know. The members that
 // matter are therefore cut out of a body first; see the shapes in shape.go.
