@@ -465,8 +465,8 @@ func checkAnswers(t *testing.T, people *pdstest.Population, all []answered) {
 			asked[w] = true
 		}
 		for _, w := range hl7Marks.Split(string(a.answer), -1) {
-			if of := owners[w]; len(of) > 0 && !asked[w] && !holds(of, a.person, current) {
-				t.Errorf("I6: the answer to %s %s tells of another patient", a.kind, a.controlID)
+			if of := owners[w]; len(of) > 0 && !asked[w] && !holds(of, a.person, current) && !slices.ContainsFunc(of, became(people, current)) {
+				t.Errorf("I6: the answer to %s %s tells of another patient in %s", a.kind, a.controlID, segmentOf(a.answer, w))
 			}
 		}
 		number, status := resultOf(a.answer)
@@ -480,6 +480,22 @@ func checkAnswers(t *testing.T, people *pdstest.Population, all []answered) {
 	if verified < 100 {
 		t.Errorf("only %d answers brought a number home: too few to prove anything", verified)
 	}
+}
+
+// became tells whether somebody is the patient under an earlier number: what a trust sent of
+// the one is what the index knows of the other.
+func became(people *pdstest.Population, current *pdstest.Person) func(*pdstest.Person) bool {
+	return func(p *pdstest.Person) bool { return people.Current(p.Record.NHSNumber) == current }
+}
+
+// segmentOf returns the name of the first segment that holds a word.
+func segmentOf(answer []byte, word string) string {
+	for segment := range strings.SplitSeq(string(answer), "\r") {
+		if slices.Contains(hl7Marks.Split(segment, -1), word) {
+			return segment[:3]
+		}
+	}
+	return ""
 }
 
 func holds(of []*pdstest.Person, persons ...*pdstest.Person) bool {
@@ -517,6 +533,10 @@ func resultOf(answer []byte) (number pds.NHSNumber, status string) {
 	return number, status
 }
 
+// chance is what the program makes up itself in a log or a metric: times, ids and measures, in
+// which a short birth date turns up sooner or later.
+var chance = regexp.MustCompile(`"(time|exchange|took)":"[^"]*"|(?m: [0-9.e+-]+$)`)
+
 // checkSilence checks that a text for operators holds nothing that identifies a patient
 // (I10), in whatever case.
 func checkSilence(t *testing.T, people *pdstest.Population, what, text string) {
@@ -524,7 +544,7 @@ func checkSilence(t *testing.T, people *pdstest.Population, what, text string) {
 	if text == "" {
 		t.Errorf("I10: the %s is empty: nothing is proved", what)
 	}
-	text = strings.ToUpper(text)
+	text = strings.ToUpper(chance.ReplaceAllString(text, ""))
 	said := make(map[string]bool) // short names are in other words: SAGE in message
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		said[w] = true
