@@ -63,10 +63,19 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 }
 
 // reusable returns what the last trace of the subject found, if that is still as good as asking.
+// Whether another record holds the number may have changed since, and is never reused.
 func (h *Handler) reusable(s subject, known *recall) (store.Found, bool) {
 	f := s.before.Found
-	fresh := f.Print == s.told.Print && known.arrived.Sub(f.At) < h.RetraceAfter
-	return f, fresh && !f.At.IsZero() && textOf[f.Outcome] != ""
+	switch {
+	case h.RetraceAfter <= 0, f.At.IsZero(), f.Print != s.told.Print, known.arrived.Sub(f.At) >= h.RetraceAfter:
+		return f, false
+	case textOf[f.Outcome] == "", f.Outcome == store.HeldElsewhere:
+		return f, false
+	case f.Status != "01":
+		return f, true
+	}
+	n, err := pds.ParseNHSNumber(f.NHSNumber)
+	return f, err == nil && !s.heldElsewhere(known, n)
 }
 
 // pidFault checks what an ADT needs to be worth storing under a patient.
@@ -98,7 +107,8 @@ func repeatsPID(m *hl7v2.Message) bool {
 	return false
 }
 
-// settled are the statuses that end the question until a person or a change reopens it.
+// settled are the statuses that end the question until a person reopens it; 04, which says that
+// nobody was found, until the identity fields change (spec/hl7v2.md 4.5).
 var settled = map[string]string{
 	"01": statusSettled, "04": statusSettled, "05": statusSettled,
 	"06": statusSettled, "07": statusSettled, "08": underSixWeeks,
@@ -123,7 +133,7 @@ func (h *Handler) eligible(m *hl7v2.Message, event string, s subject) (req pds.R
 	switch {
 	case unidentified(m, family):
 		return req, identityUnknown
-	case settled[status] != "":
+	case settled[status] != "" && !(status == "04" && s.changed()):
 		return req, settled[status]
 	case len(ids.valid) > 1:
 		return req, conflictingIDs

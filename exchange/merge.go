@@ -66,15 +66,11 @@ func (h *Handler) mergePairs(m *hl7v2.Message) []pair {
 // are those of the number that stays.
 func (h *Handler) mergePair(cx hl7v2.Repetition, stays []store.PatientKey) (pair, bool) {
 	from := h.keyOf(cx)
-	if len(stays) == 0 || from.LocalID == "" || h.NHSNumbers.match(cx) {
+	other := h.NHSNumbers.match(cx) || cx.Component(5) != "" && !h.LocalID.match(cx) // a visit's, an account's
+	if len(stays) == 0 || from.LocalID == "" || other {
 		return pair{}, false
 	}
-	into := stays[0]
-	for _, key := range stays {
-		if key.Authority == from.Authority {
-			into = key
-		}
-	}
+	into := stays[max(0, slices.IndexFunc(stays, func(key store.PatientKey) bool { return key.Authority == from.Authority }))]
 	from.Authority = cmp.Or(from.Authority, into.Authority)
 	return pair{from, into}, !slices.Contains(stays, from)
 }

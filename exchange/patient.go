@@ -41,11 +41,19 @@ func (p person) doc() string {
 // who is the person as the asker of a question.
 func (p person) who(localID string) pds.Demographics {
 	born, _ := pds.ParseDate(p.Born)
-	d := pds.Demographics{Family: p.Family, Given: p.Given, BirthDate: born, Postcode: p.Postcode, LocalID: localID}
+	d := pds.Demographics{Family: tame(p.Family), Given: tame(p.Given), BirthDate: born, Postcode: tame(p.Postcode), LocalID: localID}
 	if p.Sex != "" {
 		d.Sex = pds.Sex(p.Sex[0])
 	}
 	return d
+}
+
+// tame leaves out what holds a wildcard: nobody has asked for one.
+func tame(s string) string {
+	if strings.ContainsAny(s, wildcards) {
+		return ""
+	}
+	return s
 }
 
 // print is the digest of the identity fields (product.md 4.6 w).
@@ -55,10 +63,12 @@ func (p person) print(nhsNumber string) store.Print {
 	return store.Print(sum[:16])
 }
 
-// A subject is the patient whom an ADT is about: what the index knew, and what it learns.
+// A subject is the patient whom an ADT is about: what the index knew, and what it learns. Only
+// the first PID segment tells of a patient. Those behind it, in merges, links and swaps, are read
+// for their numbers alone: the patients whom they name are told of by messages of their own.
 type subject struct {
 	keys   []store.PatientKey // every local number of PID-3; the first is the one we answer for
-	before store.Patient      // the entry of the first key; zero if the index has none
+	before store.Patient      // the entry of the first key that has one; zero if none has
 	told   store.Told         // what the message says, where it is silent what the entry said
 	moves  []pair
 	gone   bool // the message deletes the patient
@@ -73,13 +83,14 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 		return subject{}
 	}
 	s.moves, s.gone = h.pairs(m, event), movers[event] == deletes
-	var ok bool
-	if s.before, ok = known.patient(s.keys[0]); !ok && movers[event] == renames && len(s.moves) > 0 {
-		s.before, _ = known.patient(s.moves[0].from)
+	s.before = s.entry(known, event)
+	last := s.before.Told
+	if s.before.Gone() { // what was told of a number before it was taken away is over
+		last = store.Told{}
 	}
-	p := h.person(m, readPerson(s.before.Told.Doc))
+	p := h.person(m, readPerson(last.Doc))
 	s.told = store.Told{At: h.recorded(m, known.arrived), Exchange: known.exchange, Doc: p.doc()}
-	s.told.NHSNumber, s.told.Status = ids.told(s.before.Told)
+	s.told.NHSNumber, s.told.Status = ids.told(last)
 	if status, _ := traceStatus(m); status != "" {
 		s.told.Status = status
 	}
@@ -87,8 +98,34 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 	return s
 }
 
-// older tells whether a newer message has told of the patient before.
-func (s subject) older() bool { return s.told.At.Before(s.before.Told.At) }
+// entry finds what the index knows of the subject: the entry of the first number that it has,
+// or that of the number which a rename replaces.
+func (s subject) entry(known *recall, event string) store.Patient {
+	keys := s.keys
+	if movers[event] == renames && len(s.moves) > 0 {
+		keys = append(slices.Clone(keys), s.moves[0].from)
+	}
+	for _, key := range keys {
+		if p, ok := known.patient(key); ok {
+			return p
+		}
+	}
+	return store.Patient{}
+}
+
+// older tells whether a newer message has told of the patient before, or taken the number away.
+func (s subject) older() bool {
+	return s.told.At.Before(s.before.Told.At) || s.told.At.Before(s.before.Moved.At)
+}
+
+// changed tells whether the identity fields are other than when the patient was last traced, or,
+// if that was not here, than what the last message told; false if there is nothing to compare.
+func (s subject) changed() bool {
+	if !s.before.Found.At.IsZero() {
+		return s.told.Print != s.before.Found.Print
+	}
+	return !s.before.Told.At.IsZero() && s.told.Print != s.before.Told.Print
+}
 
 // entries are what the index learns from the message.
 func (s subject) entries() []store.Patient {
@@ -134,6 +171,9 @@ func (h *Handler) person(m *hl7v2.Message, before person) person {
 	p := before
 	if valued(m, pathNames) {
 		p.Family, p.Given = name(m)
+	}
+	if m.Truncated(pathNames) || unidentified(m, p.Family) {
+		p.Family, p.Given = "", "" // no name to ask by
 	}
 	if valued(m, pathBirthDate.Field()) {
 		born, _ := h.birthDate(m.Date(pathBirthDate))

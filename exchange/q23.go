@@ -37,14 +37,15 @@ func (q *query) source(s description) *fault {
 	}
 	q.asked = req.NHSNumber
 	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
-	entry, ok, bad := q.entry(req)
+	entry, _, bad := q.entry(req)
+	found := entry.Key.LocalID != ""
 	switch {
 	case bad != nil:
 		return bad
-	case !ok && q.foreign:
+	case !found && q.foreign:
 		unknown.Component = 4
 		return &fault{otherDomain, &unknown}
-	case !ok:
+	case !found:
 		return &fault{unknownNumber, &unknown}
 	}
 	q.subject = subject{keys: []store.PatientKey{entry.Key}, before: entry, told: entry.Told}
@@ -85,7 +86,10 @@ func (q *query) planPIX(name string) plan {
 		req.Want = pds.Verify
 	}
 	p.request, q.want = &req, req.Want
-	p.reply = func(res pds.Result, err error) reply { return q.replyPIX(res, err, verified) }
+	if !verified {
+		n = pds.NHSNumber{}
+	}
+	p.reply = func(res pds.Result, err error) reply { return q.replyPIX(res, err, n) }
 	return p
 }
 
@@ -95,8 +99,9 @@ func (q *query) fresh() bool {
 	return f.At.IsZero() || q.h.RetraceAfter == 0 || q.known.arrived.Sub(f.At) < q.h.RetraceAfter
 }
 
-// replyPIX answers a PIX query whose trace ended (the last column of the table of 5.6).
-func (q *query) replyPIX(res pds.Result, err error, verified bool) reply {
+// replyPIX answers a PIX query whose trace ended (the last column of the table of 5.6). verified
+// is the number that was verified before, if one was.
+func (q *query) replyPIX(res pds.Result, err error, verified pds.NHSNumber) reply {
 	if err != nil {
 		r := q.nack(fault{condition: unavailable})
 		r.reason = reasonOf(err)
@@ -108,7 +113,7 @@ func (q *query) replyPIX(res pds.Result, err error, verified bool) reply {
 	return r
 }
 
-func (q *query) pixOutcome(res pds.Result, d decision, verified bool) reply {
+func (q *query) pixOutcome(res pds.Result, d decision, verified pds.NHSNumber) reply {
 	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
 	switch {
 	case d.status == "NSTS01":
@@ -119,10 +124,14 @@ func (q *query) pixOutcome(res pds.Result, d decision, verified bool) reply {
 		r := q.corresponding(res.NHSNumber, text)
 		r.outcome, r.status, r.found = d.outcome, d.status, res.NHSNumber
 		return r
-	case res.Outcome == pds.Stale && verified:
-		r := q.corresponding(res.NHSNumber, localCopy)
+	case res.Outcome == pds.Stale && q.h.RefuseStale:
+		return q.nack(fault{condition: unavailable})
+	case res.Outcome == pds.Stale && !verified.IsZero() && (res.NHSNumber.IsZero() || res.NHSNumber == verified):
+		r := q.corresponding(verified, localCopy)
 		r.outcome = store.Stale
 		return r
+	case res.Outcome == pds.ManyMatches:
+		return q.several(res, d)
 	case res.Outcome == pds.Stale:
 		return q.notFound(decision{outcome: store.Stale}, localCopy)
 	case res.Outcome == pds.Invalidated && !q.asked.IsZero(), res.Outcome == pds.OldStyle:

@@ -18,7 +18,7 @@ import (
 // with that count. Nothing is written.
 func (h *Handler) Reindex(ctx context.Context, a store.Audit, progress func(messages int)) (entries iter.Seq[store.Patient], messages int, err error) {
 	h.defaults()
-	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]plan)}
+	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]inHand)}
 	for e, err := range inOrder(ctx, a) {
 		if err == nil {
 			err = r.take(ctx, e)
@@ -35,26 +35,41 @@ type reindexing struct {
 	audit    store.Audit
 	progress func(messages int)
 	index    *derived
-	open     map[store.ID]plan // of exchanges whose trace has not ended
+	open     map[store.ID]inHand // exchanges whose trace has not ended
 	messages int
+}
+
+// inHand is an exchange about a patient.
+type inHand struct {
+	subject subject
+	asked   bool // the back end was: what was decided is no earlier result
 }
 
 // take learns what one event has to tell.
 func (r *reindexing) take(ctx context.Context, e store.Event) error {
 	switch e.Kind {
 	case store.Received, store.Exchanged:
-		if err := r.message(ctx, e); err != nil {
-			return err
+		return r.message(ctx, e)
+	case store.Asked:
+		if x, ok := r.open[e.Exchange]; ok {
+			x.asked = true
+			r.open[e.Exchange] = x
 		}
 	case store.Replied, store.Finished:
-	default:
-		return nil
+		return r.end(e)
 	}
-	return r.end(e)
+	return nil
 }
 
 // message plans a message as it was planned when it came, with what the index knew by then.
 func (r *reindexing) message(ctx context.Context, e store.Event) error {
+	facts, err := e.Facts()
+	if err != nil {
+		return err
+	}
+	if facts.Outcome == store.Failed.String() {
+		return nil // too large to be kept whole, or a dead letter: nothing was learned from it
+	}
 	parts, ok, err := r.audit.Parts(ctx, e)
 	if err != nil {
 		return err
@@ -76,16 +91,16 @@ func (r *reindexing) message(ctx context.Context, e store.Event) error {
 	if !p.query {
 		r.index.learn(p.subject.entries())
 	}
-	if len(p.subject.keys) > 0 {
-		r.open[e.Exchange] = p
+	if len(p.subject.keys) > 0 && e.Kind == store.Received {
+		r.open[e.Exchange] = inHand{subject: p.subject}
 	}
 	return nil
 }
 
 // end learns what was decided, if the event decides something.
 func (r *reindexing) end(e store.Event) error {
-	p, ok := r.open[e.Exchange]
-	if !ok || e.Kind == store.Received {
+	x, ok := r.open[e.Exchange]
+	if !ok {
 		return nil
 	}
 	facts, err := e.Facts()
@@ -93,11 +108,12 @@ func (r *reindexing) end(e store.Event) error {
 		return err
 	}
 	o, _ := store.ParseOutcome(facts.Outcome)
-	if p.request != nil && facts.Decision != "" {
-		r.index.learn(p.subject.found(store.Found{
-			At: e.At, Exchange: e.Exchange, Outcome: o, NHSNumber: facts.NHSFound,
-			Status: strings.TrimPrefix(facts.Decision, "NSTS"),
-		}))
+	if x.asked && facts.Decision != "" {
+		f := store.Found{At: e.At, Exchange: e.Exchange, Outcome: o, Status: strings.TrimPrefix(facts.Decision, "NSTS")}
+		if f.Status == "01" { // else it may be the number that another record holds
+			f.NHSNumber = facts.NHSFound
+		}
+		r.index.learn(x.subject.found(f))
 	}
 	if o != store.Pending && o != store.Deferred {
 		delete(r.open, e.Exchange)
@@ -147,18 +163,25 @@ func (d *derived) Patient(_ context.Context, key store.PatientKey) (store.Patien
 
 // Named implements [store.Index].
 func (d *derived) Named(_ context.Context, localID string, limit int) ([]store.Patient, error) {
-	return d.list(d.named[store.Text(localID)], limit), nil
+	named := d.named[store.PatientKey{LocalID: localID}.Fit().LocalID]
+	return d.list(named, limit, func(store.Patient) bool { return true }), nil
 }
 
 // Holders implements [store.Index].
 func (d *derived) Holders(_ context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
-	return d.list(d.holders[nhsNumber], limit), nil
+	return d.list(d.holders[nhsNumber], limit, func(p store.Patient) bool {
+		return p.Told.NHSNumber == nhsNumber || p.Found.NHSNumber == nhsNumber
+	}), nil
 }
 
-func (d *derived) list(keys []store.PatientKey, limit int) []store.Patient {
+// list returns the first of the entries that fit, by key.
+func (d *derived) list(keys []store.PatientKey, limit int, fits func(store.Patient) bool) []store.Patient {
+	slices.SortFunc(keys, store.PatientKey.Compare)
 	var all []store.Patient
-	for _, key := range keys[:min(len(keys), limit)] {
-		all = append(all, d.entries[key])
+	for _, key := range keys {
+		if p := d.entries[key]; len(all) < limit && fits(p) {
+			all = append(all, p)
+		}
 	}
 	return all
 }

@@ -18,15 +18,17 @@ func (q *query) complete(req *pds.Request) (known bool, bad *fault) {
 	if q.known.index == nil || answerable(*req) {
 		return true, nil
 	}
-	alone := *req
-	alone.Who.LocalID = ""
-	entry, ok, bad := q.entry(*req)
-	if bad != nil || !ok {
+	entry, alone, bad := q.entry(*req)
+	if bad != nil || entry.Key.LocalID == "" {
 		return q.local.LocalID == "", bad
 	}
+	if n, _ := entry.Current(); !req.NHSNumber.IsZero() && n != "" && n != req.NHSNumber.Digits() {
+		return false, nil // nobody here has both numbers
+	}
 	fill(req, entry)
-	if alone == (pds.Request{NHSNumber: alone.NHSNumber}) {
-		// Nothing was asked but who this is: the answer is about the entry.
+	var own pds.Request
+	if fill(&own, entry); alone && *req == own {
+		// Nothing was said beyond what the entry says: the answer is about the entry.
 		q.subject = subject{keys: []store.PatientKey{entry.Key}, before: entry, told: entry.Told}
 	}
 	return true, nil
@@ -59,10 +61,13 @@ func fill(req *pds.Request, entry store.Patient) {
 	req.Who.LocalID = p.LocalID
 }
 
-// entry finds the one entry that a question is about: by local number, else by NHS number.
-func (q *query) entry(req pds.Request) (store.Patient, bool, *fault) {
+// entry finds the entry that a question is about, the zero one if there is none: by local
+// number, else by NHS number. Of several entries with one NHS number, it is one that is verified
+// if there is one; alone is false then, because the question is not about that one.
+func (q *query) entry(req pds.Request) (entry store.Patient, alone bool, bad *fault) {
 	if q.local.LocalID != "" {
-		return q.byLocal(q.local)
+		entry, _, bad = q.byLocal(q.local)
+		return entry, true, bad
 	}
 	if req.NHSNumber.IsZero() {
 		return store.Patient{}, false, nil
@@ -71,7 +76,11 @@ func (q *query) entry(req pds.Request) (store.Patient, bool, *fault) {
 	if len(holders) == 0 || !alike(holders) {
 		return store.Patient{}, false, nil
 	}
-	return holders[0], true, nil
+	best := max(0, slices.IndexFunc(holders, func(p store.Patient) bool {
+		_, status := p.Current()
+		return status == "01"
+	}))
+	return holders[best], len(holders) == 1, nil
 }
 
 // alike tells whether entries that hold one NHS number agree about the patient's birth date.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -81,6 +82,26 @@ func (d *disk) Commit(ctx context.Context, c store.Commit) (store.Receipt, error
 
 func (d *disk) Answer(ctx context.Context, id store.ID) ([]byte, bool, error) {
 	return d.store().Answer(ctx, id)
+}
+
+// Patient implements [store.Index].
+func (d *disk) Patient(ctx context.Context, key store.PatientKey) (store.Patient, bool, error) {
+	return d.store().Patient(ctx, key)
+}
+
+// Named implements [store.Index].
+func (d *disk) Named(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
+	return d.store().Named(ctx, localID, limit)
+}
+
+// Holders implements [store.Index].
+func (d *disk) Holders(ctx context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
+	return d.store().Holders(ctx, nhsNumber, limit)
+}
+
+// Reindex implements [store.Index].
+func (d *disk) Reindex(ctx context.Context, asOf time.Time, entries iter.Seq[store.Patient]) (kept, deleted int, err error) {
+	return d.store().Reindex(ctx, asOf, entries)
 }
 
 // last returns the sequence number of the newest event.
@@ -177,7 +198,7 @@ func newSite(d *disk) *site {
 	s.counts = make(map[mllp.Event]int)
 	s.states = make(map[mllp.ConnState]int)
 	s.handler = &exchange.Handler{
-		Tracer: s.provider, Journal: d, Application: "NHSTRACE", ODS: "RXX", Now: noon,
+		Tracer: s.provider, Journal: d, Index: d, Application: "NHSTRACE", ODS: "RXX", Now: noon,
 		NewControlID: s.newControlID,
 		Budget:       patience, CommitTimeout: patience, // a slow machine is not what is tested
 		Log:  slog.New(slog.NewTextHandler(&s.notes, &slog.HandlerOptions{Level: slog.LevelDebug})),
