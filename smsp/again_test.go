@@ -315,6 +315,7 @@ func TestClosesEveryConnection(t *testing.T) {
 			if open.Add(-1) == 0 {
 				closed <- struct{}{}
 			}
+		default:
 		}
 	}
 	srv.Start()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 // An answer is how a call ended.
@@ -45,7 +46,7 @@ func (c *Client) ask(ctx context.Context, q *question) *answer {
 	a := &answer{response: resp, notes: q.notes}
 	if err == nil {
 		a.conclude(a.read(q, c.now()))
-	} else if a.reason, a.err = pds.Failure(ctx, "smsp: "+q.op.name, resp.status, err); pds.ClassOf(a.err) != 0 && saysAll(resp.status) {
+	} else if a.reason, a.err = pdshttp.Failure(ctx, "smsp: "+q.op.name, resp.status, err); pds.ClassOf(a.err) != 0 && saysAll(resp.status) {
 		a.note(a.reason)
 		a.conclude(a.read(q, c.now()))
 	}
@@ -70,7 +71,7 @@ func (a *answer) read(q *question, now time.Time) *pds.Error {
 	t := treatmentOf(a.status)
 	fault := &pds.Error{Class: t.class, Retry: t.retry, Err: errStatus}
 	if t.class == pds.Busy {
-		fault.RetryAfter = pds.RetryAfter(a.header, now)
+		fault.RetryAfter = pdshttp.RetryAfter(a.header, now)
 	}
 	switch {
 	case t.read:

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 // A Client asks one provider. Its fields are the settings of section 16 of the wire
@@ -73,7 +74,7 @@ type Client struct {
 
 var _ pds.Tracer = (*Client)(nil)
 
-// Errors of a Client's settings, beside [pds.ErrEndpoint]; Trace returns them in a
+// Errors of a Client's settings, beside [pdshttp.ErrEndpoint]; Trace returns them in a
 // [pds.Error] of class [pds.InputInvalid].
 var (
 	ErrInsecure = errors.New("smsp: TLS settings skip the verification of the server")
@@ -120,8 +121,8 @@ type nobody struct{}
 func (nobody) Asking(context.Context, pds.Call) error { return nil }
 func (nobody) Answered(pds.Answer)                    {}
 
-// Check tells what is wrong with the settings, nil if nothing is:
-// [pds.ErrEndpoint], [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
+// Check tells what is wrong with the settings, nil if nothing is: [pdshttp.ErrEndpoint],
+// [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
 // joined.
 func (c *Client) Check() error {
 	c.once.Do(c.prepare)
@@ -152,9 +153,9 @@ func (c *Client) prepare() {
 	c.fixed[slotFrom] = cmp.Or(c.From, address)
 	c.fixed[slotSender] = cmp.Or(c.Sender, address)
 	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
-	c.client = c.httpClient()
+	c.client = c.connections().Client()
 
-	c.invalid = errors.Join(pds.CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
+	c.invalid = errors.Join(pdshttp.CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
 }
 
 func (c *Client) checkODS() error {
@@ -177,27 +178,19 @@ func (c *Client) checkText() error {
 	return nil
 }
 
-func (c *Client) checkTLS() error {
-	confs := []*tls.Config{c.tlsConfig()}
-	if c.HTTP != nil {
-		if t, ok := c.HTTP.Transport.(*http.Transport); ok {
-			confs = append(confs, t.TLSClientConfig)
-		}
+// connections says how the provider is reached.
+func (c *Client) connections() pdshttp.Settings {
+	return pdshttp.Settings{
+		HTTP: c.HTTP, TLS: c.TLS, LiveTLS: c.LiveTLS, Proxy: c.Proxy,
+		ConnectTimeout: c.ConnectTimeout, MaxIdle: c.MaxIdle,
 	}
-	for _, conf := range confs {
-		if conf != nil && conf.InsecureSkipVerify {
-			return ErrInsecure
-		}
-	}
-	return nil
 }
 
-// tlsConfig returns the settings of the moment, nil for the defaults.
-func (c *Client) tlsConfig() *tls.Config {
-	if c.LiveTLS != nil {
-		return c.LiveTLS()
+func (c *Client) checkTLS() error {
+	if c.connections().Insecure() {
+		return ErrInsecure
 	}
-	return c.TLS
+	return nil
 }
 
 func (c *Client) localIDPrefix() string { return cmp.Or(c.LocalIDPrefix, c.ODS) }

@@ -180,6 +180,7 @@ func (a *answer) settle(q *question, payload, patient *etree.Element) *pds.Error
 		if differs {
 			return invalid("local copy is of another number")
 		}
+	default: // no number was asked for
 	}
 	a.result.NHSNumber = number
 	return checkBirth(q, patient)

@@ -343,11 +343,19 @@ func TestReplacedCertificatesThroughAProxy(t *testing.T) {
 	}
 }
 
+// TestMinimumTLS: a provider that speaks nothing newer than TLS 1.1 is not asked.
 func TestMinimumTLS(t *testing.T) {
-	c := testClient("https://smsp.example.nhs.uk/")
-	c.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
-	if got := c.transport(c.tlsConfig()).TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
-		t.Errorf("minimum version %#x, want TLS 1.2", got)
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	c := testClient(srv.URL)
+	c.TLS = &tls.Config{MinVersion: tls.VersionTLS10, RootCAs: x509.NewCertPool()}
+	c.TLS.RootCAs.AddCert(srv.Certificate())
+	_, err := c.Trace(t.Context(), marigoldVerify())
+	if pds.ClassOf(err) != pds.AccessDenied && pds.ClassOf(err) != pds.InputInvalid && pds.ClassOf(err) != pds.SpineUnavailable {
+		t.Errorf("got %v, want a refused handshake", err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 const success11 = "11-verifyNHSNumber-response-success.xml"
@@ -190,12 +191,12 @@ func TestRefusesItsSettings(t *testing.T) {
 		c    *Client
 		want error
 	}{
-		"no endpoint":       {&Client{ODS: "X99"}, pds.ErrEndpoint},
-		"relative":          {&Client{ODS: "X99", Endpoint: "/smsp"}, pds.ErrEndpoint},
-		"plain http":        {&Client{ODS: "X99", Endpoint: "http://smsp.example.nhs.uk/pds"}, pds.ErrEndpoint},
-		"not quite local":   {&Client{ODS: "X99", Endpoint: "http://127.0.0.1.example.org/"}, pds.ErrEndpoint},
-		"password":          {&Client{ODS: "X99", Endpoint: "https://u:p@smsp.example.nhs.uk/"}, pds.ErrEndpoint},
-		"query":             {&Client{ODS: "X99", Endpoint: "https://smsp.example.nhs.uk/?a=b"}, pds.ErrEndpoint},
+		"no endpoint":       {&Client{ODS: "X99"}, pdshttp.ErrEndpoint},
+		"relative":          {&Client{ODS: "X99", Endpoint: "/smsp"}, pdshttp.ErrEndpoint},
+		"plain http":        {&Client{ODS: "X99", Endpoint: "http://smsp.example.nhs.uk/pds"}, pdshttp.ErrEndpoint},
+		"not quite local":   {&Client{ODS: "X99", Endpoint: "http://127.0.0.1.example.org/"}, pdshttp.ErrEndpoint},
+		"password":          {&Client{ODS: "X99", Endpoint: "https://u:p@smsp.example.nhs.uk/"}, pdshttp.ErrEndpoint},
+		"query":             {&Client{ODS: "X99", Endpoint: "https://smsp.example.nhs.uk/?a=b"}, pdshttp.ErrEndpoint},
 		"no ODS code":       {&Client{Endpoint: "http://[::1]:80/"}, ErrNoODS},
 		"control character": {&Client{ODS: "X\x00", Endpoint: "http://[::1]:80/"}, ErrText},
 		"in an audit id":    {&Client{ODS: "X99", Endpoint: "http://[::1]:80/", AuditIDs: []AuditID{{URI: "\x00"}}}, ErrText},

@@ -9,6 +9,7 @@ import (
 
 	"spinetrace/pds"
 	"spinetrace/pds/pdsfhir"
+	"spinetrace/pds/pdshttp"
 )
 
 // pdsRate is how many calls a second PDS is asked unless BACKEND_RATE says otherwise: one
@@ -19,7 +20,7 @@ func (c *config) checkPDS(f *faults) {
 	if u := c.PDSURL.URL; u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		f.add("PDS_URL", "is plain http to another machine; write an https URL")
 	}
-	if t := c.PDSTokenURL; t != "" && t != pdsfhir.NoTokens && pds.CheckEndpoint(t) != nil {
+	if t := c.PDSTokenURL; t != "" && t != pdsfhir.NoTokens && pdshttp.CheckEndpoint(t) != nil {
 		f.add("PDS_TOKEN_URL", "is neither off nor a URL that may be used; write an https URL without user, query and fragment")
 	}
 	f.checkText("PDS_API_KEY", c.PDSAPIKey.Reveal(), headerValue, "has characters other than printable ASCII, or more than 200; write the key as the developer portal shows it")
@@ -48,8 +49,9 @@ func (c *config) requirePDS(f *faults) {
 	}
 }
 
-func openPDS(cfg *config, _ *certificates) (pds.Tracer, error) {
-	conf, err := pdsTLS(cfg)
+func openPDS(cfg *config, certs *certificates) (pds.Tracer, error) {
+	live, err := certs.keep("pds_authorities", "PDS_CA", given(cfg.PDSCA),
+		func() (*tls.Config, error) { return pdsTLS(cfg) })
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +63,7 @@ func openPDS(cfg *config, _ *certificates) (pds.Tracer, error) {
 		BaseURL: cfg.PDSURL.String(), TokenURL: cfg.PDSTokenURL,
 		APIKey: cfg.PDSAPIKey.Reveal(), KeyID: cfg.PDSKeyID,
 		ODS: cfg.ODS, UserAgent: "spinetrace/" + thisBuild().Version,
-		TLS: conf, Proxy: proxy,
+		LiveTLS: live.get, Proxy: proxy,
 		ConnectTimeout: cfg.PDSConnectTimeout, Timeout: cfg.BackendTimeout,
 		MaxIdle: cfg.BackendConcurrency, MaxResponse: int64(cfg.PDSMaxResponse),
 		Pace: cfg.pace(pdsRate), PaceWait: cfg.ReplyBudget,

@@ -25,36 +25,50 @@ var mayImport = map[string][]string{
 	"testdata":        nil,
 	"internal/pgtest": nil,
 	"scripts/gotest":  nil,
-	"smsp":            {"pds"},
-	"pds/pdsfhir":     {"pds"},
+	"pds/pdshttp":     {"pds"},
+	"smsp":            {"pds", "pds/pdshttp"},
+	"pds/pdsfhir":     {"pds", "pds/pdshttp"},
 	"pds/pdstest":     {"pds", "testdata"},
-	"smsp/smsptest":   {"pds", "pds/pdstest", "smsp"},
+
+	"pds/pdstest/simulator":   {"pds", "pds/pdstest"},
+	"smsp/smsptest":           {"pds", "pds/pdstest", "pds/pdstest/simulator", "smsp"},
+	"pds/pdsfhir/pdsfhirtest": {"pds", "pds/pdstest", "pds/pdstest/simulator"},
+
 	"store/postgres":  {"store", "migrations"},
 	"store/sqlite":    {"store", "migrations"},
 	"store/storetest": {"store"},
 	"exchange":        {"hl7v2", "pds", "store"},
 	"cmd/spinetrace": {
-		"exchange", "hl7v2", "migrations", "mllp", "pds", "pds/pdsfhir", "pds/pdstest", "smsp",
-		"smsp/smsptest", "store", "store/postgres", "store/sqlite", "testdata",
+		"exchange", "hl7v2", "migrations", "mllp", "pds", "pds/pdshttp", "pds/pdsfhir", "pds/pdsfhir/pdsfhirtest",
+		"pds/pdstest", "pds/pdstest/simulator", "smsp", "smsp/smsptest", "store", "store/postgres", "store/sqlite", "testdata",
 	},
 }
 
 // mayTestWith is what tests may import beyond that: suites, simulators, a database server.
-var mayTestWith = []string{"pds", "pds/pdstest", "smsp/smsptest", "store/storetest", "internal/pgtest", "testdata"}
+var mayTestWith = []string{
+	"pds", "pds/pdstest", "pds/pdstest/simulator", "smsp/smsptest", "pds/pdsfhir/pdsfhirtest",
+	"store/storetest", "internal/pgtest", "testdata",
+}
 
 // mayDrive is what the tests of a package from outside, package x_test, may import beyond
 // that: the parts that it works between.
 var mayDrive = map[string][]string{
-	"exchange": {"mllp", "store/sqlite"},
+	"exchange":                {"mllp", "store/sqlite"},
+	"pds/pdsfhir/pdsfhirtest": {"pds/pdsfhir"},
 }
 
 // neverReach are foreign packages that would give a layer away.
 var neverReach = map[string][]string{
-	"hl7v2":    {"net/", "database/sql", "github.com/"},
-	"mllp":     {"net/http", "database/sql", "github.com/"},
-	"pds":      {"net/http", "database/sql", "github.com/beevik", "github.com/prometheus", "github.com/google/fhir"},
-	"store":    {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
-	"smsp":     {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
+	"hl7v2": {"net/", "database/sql", "github.com/"},
+	"mllp":  {"net/http", "database/sql", "github.com/"},
+	"pds":   {"net/http", "database/sql", "github.com/beevik", "github.com/prometheus", "github.com/google/fhir"},
+	"store": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
+	"smsp":  {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/google/fhir"},
+
+	"pds/pdsfhir": {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/beevik"},
+	// A simulator must not share its client's mistakes.
+	"pds/pdsfhir/pdsfhirtest": {"github.com/google/fhir"},
+
 	"exchange": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/beevik", "github.com/prometheus"},
 }
 

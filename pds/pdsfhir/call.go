@@ -3,11 +3,9 @@ package pdsfhir
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -15,44 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
-
-// httpClient returns a client that never follows a redirect: the question would go to
-// somebody who was not configured.
-func (c *Client) httpClient() *http.Client {
-	client := &http.Client{}
-	if c.HTTP != nil {
-		*client = *c.HTTP
-	} else {
-		client.Transport = c.transport()
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return client
-}
-
-// transport speaks HTTP/1.1 only: net/http repeats an HTTP/2 stream that a server gave back,
-// and a call that is made twice would be recorded once.
-func (c *Client) transport() *http.Transport {
-	connect := cmp.Or(c.ConnectTimeout, 5*time.Second)
-	idle := cmp.Or(c.MaxIdle, 64)
-	conf := &tls.Config{}
-	if c.TLS != nil {
-		conf = c.TLS.Clone()
-	}
-	conf.MinVersion = max(conf.MinVersion, tls.VersionTLS12)
-	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: connect}).DialContext,
-		TLSHandshakeTimeout: connect,
-		TLSClientConfig:     conf,
-		MaxIdleConns:        idle,
-		MaxIdleConnsPerHost: idle,
-		IdleConnTimeout:     time.Minute,
-	}
-	if c.Proxy != nil {
-		t.Proxy = http.ProxyURL(c.Proxy)
-	}
-	return t
-}
 
 // An interaction is what is asked of the API, as often as it is asked.
 type interaction struct {
@@ -208,13 +170,13 @@ func (t *trace) roundTrip(req *http.Request, a *answer) error {
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end or given up
 	a.status, a.header = resp.StatusCode, resp.Header
-	a.body, err = pds.ReadBody(resp, cmp.Or(t.MaxResponse, 1<<20))
+	a.body, err = pdshttp.ReadBody(resp, cmp.Or(t.MaxResponse, 1<<20))
 	return err
 }
 
 // failed is the verdict of a call without a response that can be read.
 func failed(ctx context.Context, op string, status int, err error) *verdict {
-	reason, err := pds.Failure(ctx, "pdsfhir: "+op, status, err)
+	reason, err := pdshttp.Failure(ctx, "pdsfhir: "+op, status, err)
 	v := verdict{reason: reason, err: err}
 	if fault, ok := errors.AsType[*pds.Error](err); ok && status != 0 {
 		v.code = codes[fault.Class]

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 // A Client asks the API of one environment as one application. Set its fields before the
@@ -31,16 +32,17 @@ type Client struct {
 	ODS       string // organisation code of the trust; required
 	UserAgent string // product/version; default "spinetrace"
 
-	// HTTP is used in place of a client made from TLS, Proxy, ConnectTimeout and MaxIdle.
-	// Redirects are not followed whatever it says.
+	// HTTP is used in place of a client made from the next five. Redirects are not followed
+	// whatever it says.
 	HTTP *http.Client
 
-	TLS            *tls.Config   // nil trusts the system's authorities; 1.2 is the minimum whatever it says
-	Proxy          *url.URL      // nil: none; the environment is not asked
-	ConnectTimeout time.Duration // to connect, and again for the TLS handshake; default 5 s
-	Timeout        time.Duration // for a whole HTTP call, or less if the context says so; default 10 s
-	MaxIdle        int           // connections kept open; default 64: make it the number of calls at once
-	MaxResponse    int64         // bytes of an answer, decompressed; default 1 MiB
+	TLS            *tls.Config        // nil trusts the system's authorities; 1.2 is the minimum whatever it says
+	LiveTLS        func() *tls.Config // asked before every call and used in place of TLS; see [pdshttp.Settings]
+	Proxy          *url.URL           // nil: none; the environment is not asked
+	ConnectTimeout time.Duration      // to connect, and again for the TLS handshake; default 5 s
+	Timeout        time.Duration      // for a whole HTTP call, or less if the context says so; default 10 s
+	MaxIdle        int                // connections kept open; default 64: make it the number of calls at once
+	MaxResponse    int64              // bytes of an answer, decompressed; default 1 MiB
 
 	Pace     *pds.Pace     // each HTTP call takes a turn first, token calls included; nil: none waits
 	PaceWait time.Duration // longest wait for a turn; default 4 s
@@ -76,7 +78,7 @@ const (
 // NoTokens is the TokenURL of an environment without access tokens.
 const NoTokens = "off"
 
-// Errors of a Client's settings, beside [pds.ErrEndpoint]; Trace returns them in a
+// Errors of a Client's settings, beside [pdshttp.ErrEndpoint]; Trace returns them in a
 // [pds.Error] of class [pds.InputInvalid].
 var (
 	ErrInsecure    = errors.New("pdsfhir: TLS settings skip the verification of the server")
@@ -130,10 +132,18 @@ func (c *Client) prepare() {
 	if c.rules.Now == nil {
 		c.rules.Now = c.now
 	}
-	c.client = c.httpClient()
-	c.invalid = errors.Join(pds.CheckEndpoint(c.BaseURL), c.checkTokens(), c.checkSettings())
+	c.client = c.connections().Client()
+	c.invalid = errors.Join(pdshttp.CheckEndpoint(c.BaseURL), c.checkTokens(), c.checkSettings())
 	if c.invalid == nil {
 		c.base, c.invalid = url.Parse(strings.TrimSuffix(c.BaseURL, "/"))
+	}
+}
+
+// connections says how the API is reached.
+func (c *Client) connections() pdshttp.Settings {
+	return pdshttp.Settings{
+		HTTP: c.HTTP, TLS: c.TLS, LiveTLS: c.LiveTLS, Proxy: c.Proxy,
+		ConnectTimeout: c.ConnectTimeout, MaxIdle: c.MaxIdle,
 	}
 }
 
@@ -142,7 +152,7 @@ func (c *Client) checkTokens() error {
 		return nil
 	}
 	return errors.Join(
-		unless(c.TokenURL == "" || pds.CheckEndpoint(c.TokenURL) == nil, ErrTokenURL),
+		unless(c.TokenURL == "" || pdshttp.CheckEndpoint(c.TokenURL) == nil, ErrTokenURL),
 		unless(c.APIKey != "", ErrNoAPIKey),
 		unless(c.Key != nil, ErrNoKey),
 		unless(c.Key == nil || c.Key.N.BitLen() >= 2048, ErrWeakKey),
@@ -153,7 +163,7 @@ func (c *Client) checkTokens() error {
 func (c *Client) checkSettings() error {
 	gender := cmp.Or(c.GenderCheck, GenderReject)
 	return errors.Join(
-		unless(c.TLS == nil || !c.TLS.InsecureSkipVerify, ErrInsecure),
+		unless(!c.connections().Insecure(), ErrInsecure),
 		unless(c.ODS != "", ErrNoODS),
 		unless(plain(c.ODS) && plain(c.UserAgent), ErrHeader),
 		unless(gender == GenderReject || gender == GenderWarn, ErrGenderCheck),

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 // testKey is every client's: to make one takes a while.
@@ -32,8 +33,8 @@ func TestCheck(t *testing.T) {
 	}{
 		"good":                  {func(*Client) {}, nil},
 		"loopback":              {func(c *Client) { c.BaseURL = "http://127.0.0.1:8681/FHIR/R4/" }, nil},
-		"no base":               {func(c *Client) { c.BaseURL = "" }, pds.ErrEndpoint},
-		"plain HTTP":            {func(c *Client) { c.BaseURL = "http://pds.example.nhs.uk" }, pds.ErrEndpoint},
+		"no base":               {func(c *Client) { c.BaseURL = "" }, pdshttp.ErrEndpoint},
+		"plain HTTP":            {func(c *Client) { c.BaseURL = "http://pds.example.nhs.uk" }, pdshttp.ErrEndpoint},
 		"tokens elsewhere":      {func(c *Client) { c.TokenURL = "https://id.example.nhs.uk/token" }, nil},
 		"tokens over HTTP":      {func(c *Client) { c.TokenURL = "http://id.example.nhs.uk/token" }, ErrTokenURL},
 		"no API key":            {func(c *Client) { c.APIKey = "" }, ErrNoAPIKey},
@@ -66,7 +67,7 @@ func TestCheck(t *testing.T) {
 
 func TestCheckTellsEveryFault(t *testing.T) {
 	err := (&Client{GenderCheck: "x"}).Check()
-	for _, want := range []error{pds.ErrEndpoint, ErrNoAPIKey, ErrNoKey, ErrNoKeyID, ErrNoODS, ErrGenderCheck} {
+	for _, want := range []error{pdshttp.ErrEndpoint, ErrNoAPIKey, ErrNoKey, ErrNoKeyID, ErrNoODS, ErrGenderCheck} {
 		if !errors.Is(err, want) {
 			t.Errorf("%v is not in it", want)
 		}

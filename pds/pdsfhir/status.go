@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 // A meaning is what an answer of the API comes to: an outcome, or the class of a technical
@@ -114,7 +115,7 @@ func (m meaning) verdict(status int, reason string, h http.Header, now time.Time
 	}
 	fault := &pds.Error{Class: m.class, Code: m.code, Status: status, Retry: m.retry, Err: errors.New(reason)}
 	if m.retry {
-		fault.RetryAfter = pds.RetryAfter(h, now)
+		fault.RetryAfter = pdshttp.RetryAfter(h, now)
 	}
 	v.err = fault
 	return v

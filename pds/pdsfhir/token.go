@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 const (
@@ -133,6 +134,6 @@ func (t *tokens) discard(value string) {
 
 // ended is the error of a context that ended while its owner waited for a token.
 func ended(ctx context.Context) error {
-	_, err := pds.Failure(ctx, "pdsfhir: token", 0, ctx.Err())
+	_, err := pdshttp.Failure(ctx, "pdsfhir: token", 0, ctx.Err())
 	return err
 }

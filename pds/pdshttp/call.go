@@ -1,4 +1,4 @@
-package pds
+package pdshttp
 
 import (
 	"bytes"
@@ -18,10 +18,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"spinetrace/pds"
 )
 
 // ErrEndpoint says that questions about patients may not be sent to an endpoint.
-var ErrEndpoint = errors.New("pds: endpoint is not an https URL, or http of a loopback address, without user, query and fragment")
+var ErrEndpoint = errors.New("pdshttp: endpoint is not an https URL, or http of a loopback address, without user, query and fragment")
 
 // CheckEndpoint returns [ErrEndpoint] for an endpoint that a client must refuse to ask.
 func CheckEndpoint(endpoint string) error {
@@ -44,33 +46,33 @@ func loopback(host string) bool {
 type failure struct {
 	is     func(error) bool
 	reason string
-	class  Class
+	class  pds.Class
 	retry  bool
 }
 
 // failures is asked from the top (smsp.md sections 3 and 12). The texts of the errors that
 // match are about connections and certificates and may be shown.
 var failures = []failure{
-	{oneOf(errTooLarge), "body over the limit", ResponseInvalid, false},
-	{oneOf(errEncoding), "content encoding not supported", ResponseInvalid, false},
-	{isGzip, "not gzip", ResponseInvalid, false},
-	{isTimeout, "timeout", SpineUnavailable, true},
-	{as[*tls.CertificateVerificationError], "server certificate refused", InputInvalid, false},
-	{oneOf(http.ErrSchemeMismatch), "server does not speak TLS", InputInvalid, false},
-	{as[tls.RecordHeaderError], "server does not speak TLS", InputInvalid, false},
-	{isAlert, "TLS refused by the server", AccessDenied, false},
-	{oneOf(syscall.ECONNREFUSED), "connection refused", SpineUnavailable, true},
-	{oneOf(syscall.ECONNRESET, syscall.EPIPE), "connection reset", SpineUnavailable, true},
-	{oneOf(io.EOF, io.ErrUnexpectedEOF), "connection closed early", SpineUnavailable, true},
-	{as[*net.DNSError], "host name not found", SpineUnavailable, true},
-	{as[*net.OpError], "network error", SpineUnavailable, true},
+	{oneOf(errTooLarge), "body over the limit", pds.ResponseInvalid, false},
+	{oneOf(errEncoding), "content encoding not supported", pds.ResponseInvalid, false},
+	{isGzip, "not gzip", pds.ResponseInvalid, false},
+	{isTimeout, "timeout", pds.SpineUnavailable, true},
+	{as[*tls.CertificateVerificationError], "server certificate refused", pds.InputInvalid, false},
+	{oneOf(http.ErrSchemeMismatch), "server does not speak TLS", pds.InputInvalid, false},
+	{as[tls.RecordHeaderError], "server does not speak TLS", pds.InputInvalid, false},
+	{isAlert, "TLS refused by the server", pds.AccessDenied, false},
+	{oneOf(syscall.ECONNREFUSED), "connection refused", pds.SpineUnavailable, true},
+	{oneOf(syscall.ECONNRESET, syscall.EPIPE), "connection reset", pds.SpineUnavailable, true},
+	{oneOf(io.EOF, io.ErrUnexpectedEOF), "connection closed early", pds.SpineUnavailable, true},
+	{as[*net.DNSError], "host name not found", pds.SpineUnavailable, true},
+	{as[*net.OpError], "network error", pds.SpineUnavailable, true},
 }
 
 // errNoHTTP stands for errors of net/http that may quote what the server said.
 var errNoHTTP = errors.New("no HTTP response")
 
 // Failure classes the error that ended an HTTP call of a client, from [http.Client.Do] or
-// from [ReadBody]: reason is a fixed phrase for [Answer], and the error an [*Error] with
+// from [ReadBody]: reason is a fixed phrase for [pds.Answer], and the error an [*pds.Error] with
 // status, which is 0 if no response came. Neither has the URL called in it, nor anything
 // that the server said. A call that its caller cancelled says nothing about the service:
 // its error is op and [context.Canceled], wrapped.
@@ -83,10 +85,10 @@ func Failure(caller context.Context, op string, status int, err error) (reason s
 	}
 	for _, f := range failures {
 		if f.is(err) {
-			return f.reason, &Error{Class: f.class, Status: status, Retry: f.retry, Err: err}
+			return f.reason, &pds.Error{Class: f.class, Status: status, Retry: f.retry, Err: err}
 		}
 	}
-	return errNoHTTP.Error(), &Error{Class: SpineUnavailable, Status: status, Retry: true, Err: errNoHTTP}
+	return errNoHTTP.Error(), &pds.Error{Class: pds.SpineUnavailable, Status: status, Retry: true, Err: errNoHTTP}
 }
 
 func oneOf(targets ...error) func(error) bool {

@@ -1,4 +1,4 @@
-package pds_test
+package pdshttp_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"spinetrace/pds"
+	"spinetrace/pds/pdshttp"
 )
 
 func TestCheckEndpoint(t *testing.T) {
@@ -23,7 +24,7 @@ func TestCheckEndpoint(t *testing.T) {
 		"https://smsp.example.nhs.uk/smsp/pds", "https://smsp.example.nhs.uk:8443", "https://10.0.0.1/",
 		"http://localhost:8680/smsp", "http://127.0.0.1/", "http://127.8.8.8/", "http://[::1]:80/",
 	} {
-		if err := pds.CheckEndpoint(good); err != nil {
+		if err := pdshttp.CheckEndpoint(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
@@ -33,7 +34,7 @@ func TestCheckEndpoint(t *testing.T) {
 		"https://u:p@smsp.example.nhs.uk/", "https://smsp.example.nhs.uk/?a=b", "https://smsp.example.nhs.uk/#a",
 		"https://smsp.example.nhs.uk/\x00",
 	} {
-		if err := pds.CheckEndpoint(bad); !errors.Is(err, pds.ErrEndpoint) {
+		if err := pdshttp.CheckEndpoint(bad); !errors.Is(err, pdshttp.ErrEndpoint) {
 			t.Errorf("%q: error %v, want ErrEndpoint", bad, err)
 		}
 	}
@@ -53,7 +54,7 @@ func TestRetryAfter(t *testing.T) {
 		"Tue, 04 Mar 2025 09:14:30 GMT": 0,
 		"Tue, 04 Mar 2070 09:14:30 GMT": 24 * time.Hour,
 	} {
-		if got := pds.RetryAfter(http.Header{"Retry-After": {in}}, now); got != want {
+		if got := pdshttp.RetryAfter(http.Header{"Retry-After": {in}}, now); got != want {
 			t.Errorf("RetryAfter(%q) = %v, want %v", in, got, want)
 		}
 	}
@@ -106,7 +107,7 @@ func TestReadBodyIsBounded(t *testing.T) {
 		"gzip twice":        {"gzip, gzip", xs{}, -1, 0, "content encoding not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := pds.ReadBody(&http.Response{
+			got, err := pdshttp.ReadBody(&http.Response{
 				Header:        http.Header{"Content-Encoding": {tt.encoding}},
 				ContentLength: tt.length,
 				Body:          io.NopCloser(tt.body),
@@ -117,7 +118,7 @@ func TestReadBodyIsBounded(t *testing.T) {
 			if err == nil {
 				return
 			}
-			if reason, _ := pds.Failure(t.Context(), "test", 200, err); reason != tt.reason {
+			if reason, _ := pdshttp.Failure(t.Context(), "test", 200, err); reason != tt.reason {
 				t.Errorf("reason %q, want %q", reason, tt.reason)
 			}
 		})
@@ -139,7 +140,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	_, err = pds.ReadBody(resp, 1<<10)
+	_, err = pdshttp.ReadBody(resp, 1<<10)
 	return err
 }
 
@@ -213,7 +214,7 @@ func TestFailureOfACall(t *testing.T) {
 			if callErr == nil {
 				t.Fatal("the call went well")
 			}
-			reason, err := pds.Failure(t.Context(), "smsp: getNHSNumber", 0, callErr)
+			reason, err := pdshttp.Failure(t.Context(), "smsp: getNHSNumber", 0, callErr)
 			got, ok := errors.AsType[*pds.Error](err)
 			if !ok || reason != tt.reason || got.Class != tt.want.Class || got.Retry != tt.want.Retry {
 				t.Errorf("reason %q, error %v; want %q, %v, retry %v", reason, err, tt.reason, tt.want.Class, tt.want.Retry)
@@ -229,7 +230,7 @@ func TestFailureOfACancelledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	callErr := get(ctx, &http.Client{Transport: &http.Transport{}}, "http://127.0.0.1:9")
-	reason, err := pds.Failure(ctx, "smsp: getNHSNumber", 0, callErr)
+	reason, err := pdshttp.Failure(ctx, "smsp: getNHSNumber", 0, callErr)
 	if reason != "cancelled" || !errors.Is(err, context.Canceled) || pds.ClassOf(err) != 0 || pds.Retryable(err) {
 		t.Errorf("reason %q, error %v; want the caller's own cancellation", reason, err)
 	}
@@ -239,7 +240,7 @@ func TestFailureOfACancelledCall(t *testing.T) {
 }
 
 func TestFailureKeepsTheStatus(t *testing.T) {
-	_, err := pds.Failure(t.Context(), "smsp: getNHSNumber", 200, io.ErrUnexpectedEOF)
+	_, err := pdshttp.Failure(t.Context(), "smsp: getNHSNumber", 200, io.ErrUnexpectedEOF)
 	if got, ok := errors.AsType[*pds.Error](err); !ok || got.Status != 200 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want status 200 and the cause", err)
 	}
