@@ -64,7 +64,7 @@ func New(people *pdstest.Population, faults ...Fault) *Server {
 		Package: "pdsfhirtest",
 		Path:    basePath,
 		Name:    "the PDS FHIR API",
-		Hint:    "GET " + basePath + "/Patient/{id} or Patient?….",
+		Hint:    "GET " + basePath + "/Patient/{id}, or Patient with parameters.",
 		Handle:  s.handle,
 		Bound:   func(root string) { s.TokenURL = root + tokenPath },
 		Bad: simulator.BadBodies{
