@@ -8,6 +8,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # The version is stamped above; git's own stamp fails in a clone owned by another user.
 GOBUILD   = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
+BACKEND  ?= smsp
 FUZZTIME ?= 60s
 BENCH    ?= .
 PKG      ?= ./...
@@ -17,8 +18,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## run the service against a simulator, here and now; ONCE=1 ends after the samples
-	CGO_ENABLED=0 go run -trimpath ./cmd/spinetrace demo $(if $(filter-out 0,$(ONCE)),--once)
+demo: ## run the service against a simulator, here and now; BACKEND=pds asks PDS; ONCE=1 ends after the samples
+	CGO_ENABLED=0 go run -trimpath ./cmd/spinetrace demo --backend $(BACKEND) $(if $(filter-out 0,$(ONCE)),--once)
 
 .PHONY: test
 test: ## all tests, with the race detector, on a real PostgreSQL; installs what they need

@@ -191,10 +191,33 @@ type factRow struct{ name, value string }
 // writeRows writes the rows that have a value.
 func writeRows(w io.Writer, rows []factRow) {
 	for _, row := range rows {
-		if row.value != "" {
-			fmt.Fprintf(w, "  %-17s %s\n", row.name, printable(row.value))
+		if row.value == "" {
+			continue
+		}
+		name := row.name
+		for _, line := range wrap(printable(row.value), maxWidth-20) {
+			fmt.Fprintf(w, "  %-17s %s\n", name, line)
+			name = ""
 		}
 	}
+}
+
+// wrap cuts a text into lines of at most width characters, at spaces only: a path or an
+// address stays in one piece, however long it is.
+func wrap(text string, width int) []string {
+	var lines []string
+	for utf8.RuneCountInString(text) > width {
+		at := strings.LastIndex(string([]rune(text)[:width]), " ")
+		if at <= 0 {
+			at = strings.Index(text, " ")
+		}
+		if at <= 0 {
+			break
+		}
+		lines = append(lines, text[:at])
+		text = text[at+1:]
+	}
+	return append(lines, text)
 }
 
 // printable replaces what a terminal would obey. Facts hold what senders wrote.

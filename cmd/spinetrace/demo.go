@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spinetrace/mllp"
-	"spinetrace/smsp/smsptest"
 	"spinetrace/store"
 	"spinetrace/testdata"
 )
@@ -29,12 +26,16 @@ const shownInAudit = "DEMO0004"
 func demo(ctx context.Context, c console, args []string) error {
 	var dir string
 	d := demonstration{w: c.Out}
-	fs := newFlags("demo", "demo [flags]\n\nRuns the service with an SQLite store and a simulator of the mini services on this\nmachine, sends sample messages to it and shows what happens. The settings in the\nenvironment are not looked at.")
+	fs := newFlags("demo", "demo [flags]\n\nRuns the service with an SQLite store and a simulator of the mini services, or of the PDS\nFHIR API, on this machine, sends sample messages to it and shows what happens. The\nsettings in the environment are not looked at.")
+	fs.StringVar(&d.backend, "backend", "smsp", "who is simulated and asked: smsp or pds, the `name` as in the setting BACKEND")
 	fs.BoolVar(&d.fields, "fields", false, "print messages with the names of their fields")
 	fs.BoolVar(&d.once, "once", false, "end after the samples; the exit code is 1 if an answer is not the expected one")
 	fs.StringVar(&dir, "dir", "", "`folder` for the store and the log; default a new temporary one")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
+	}
+	if _, ok := simulatedBackends[d.backend]; !ok {
+		return usageError("--backend is neither smsp nor pds")
 	}
 	if err := d.prepare(dir); err != nil {
 		return err
@@ -57,7 +58,8 @@ type demonstration struct {
 	cfg     config
 	dir     string
 	log     *os.File
-	sim     *smsptest.Server
+	backend string // as BACKEND has it
+	sim     *simulation
 	service *service
 
 	messages [][]byte // the samples
@@ -100,23 +102,9 @@ func (d *demonstration) unpack() error {
 	return nil
 }
 
-// simulate starts the simulator.
-func (d *demonstration) simulate() error {
-	population, err := readPopulation("")
-	if err != nil {
-		return err
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	d.sim = smsptest.New(population)
-	return d.sim.Start(ln, nil)
-}
-
 // assemble puts the service together, by the very code that serve runs.
 func (d *demonstration) assemble() (err error) {
-	if d.cfg, err = demoConfig(d.sim.URL, filepath.Join(d.dir, "spinetrace.db")); err != nil {
+	if d.cfg, err = d.config(); err != nil {
 		return err
 	}
 	d.service, err = newService(d.cfg, newLogger(d.log, slog.LevelInfo))
@@ -133,26 +121,10 @@ func demoFolder(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// demoConfig are the settings: the defaults, except for what is of this run.
-func demoConfig(simulator, file string) (config, error) {
-	cfg, err := defaultConfig()
-	if err != nil {
-		return cfg, err
-	}
-	u, err := url.Parse(simulator)
-	if err != nil {
-		return cfg, err
-	}
-	cfg.ODS, cfg.Backend, cfg.SMSPURL = "DEMO", "smsp", URL{u}
-	cfg.MLLPAddr, cfg.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Store = Secret{"sqlite:" + file}
-	return cfg, nil
-}
-
 func (d *demonstration) close() error {
 	var err error
 	if d.sim != nil {
-		err = d.sim.Close()
+		err = d.sim.close()
 	}
 	return errors.Join(err, d.log.Close())
 }
@@ -203,7 +175,7 @@ func (d *demonstration) welcome() string {
 	b.WriteString(strings.TrimPrefix(banner, "\n"))
 	writeRows(&b, []factRow{
 		{"service", d.service.mllpPort.Addr().String()},
-		{"asks", d.sim.URL + " (the simulator)"},
+		{"asks", d.simulated().url(d.sim) + " (the simulator)"},
 		{"journal and log", d.dir},
 	})
 	b.WriteString("\nWhat follows was really sent over TCP: > is the message, < the answer, = what happened.\n")
@@ -215,14 +187,13 @@ func (d *demonstration) send(ctx context.Context) error {
 	client := &mllp.Client{Addr: d.service.mllpPort.Addr().String(), Match: sameControlID}
 	defer func() { _ = client.Close() }() // every answer is in
 	for i, s := range samples {
-		before := d.sim.Asked()
+		before := len(d.simulated().asked(d.sim))
 		answer, err := client.Send(ctx, d.messages[i])
 		if err != nil {
 			return err
 		}
 		d.answers = append(d.answers, answer)
-		asked := d.sim.Requests()
-		asked = asked[len(asked)-(d.sim.Asked()-before):]
+		asked := d.simulated().asked(d.sim)[before:]
 		faults := s.check(answer, len(asked))
 		if i == len(samples)-1 && !bytes.Equal(answer, d.answers[0]) {
 			faults = append(faults, "the answer is not the first one")
@@ -235,7 +206,7 @@ func (d *demonstration) send(ctx context.Context) error {
 }
 
 // show prints a message, its answer, and in one line what happened.
-func (d *demonstration) show(i int, s sample, asked []smsptest.Request, faults []string) error {
+func (d *demonstration) show(i int, s sample, asked, faults []string) error {
 	var page bytes.Buffer
 	title := fmt.Sprintf("%d of %d: %s", i+1, len(samples), s.title)
 	fmt.Fprintf(&page, "\n%s\n%s\n", title, strings.Repeat("-", len(title)))
@@ -243,7 +214,7 @@ func (d *demonstration) show(i int, s sample, asked []smsptest.Request, faults [
 	writeBody(&page, bodies[store.Frame].mark, d.messages[i], print)
 	fmt.Fprintln(&page)
 	writeBody(&page, bodies[store.Reply].mark, d.answers[i], print)
-	fmt.Fprintf(&page, "\n  = %s: %s.\n", s.questions(asked), s.told)
+	fmt.Fprintf(&page, "\n  = %s.\n", strings.Join(wrap(s.questions(asked)+": "+s.told, maxWidth-5), "\n    "))
 	if len(faults) > 0 {
 		d.wrong++
 		fmt.Fprintf(&page, "  NOT AS EXPECTED: %s\n", strings.Join(faults, "; "))
@@ -253,14 +224,10 @@ func (d *demonstration) show(i int, s sample, asked []smsptest.Request, faults [
 }
 
 // questions says what the back end was asked and what it answered.
-func (s sample) questions(asked []smsptest.Request) string {
-	var list []string
-	for _, r := range asked {
-		list = append(list, r.Operation+" "+r.Answer)
-	}
+func (s sample) questions(asked []string) string {
 	switch {
-	case len(list) > 0:
-		return strings.Join(list, ", ")
+	case len(asked) > 0:
+		return strings.Join(asked, ", ")
 	case s.unseen:
 		return "nobody asked"
 	}
@@ -302,7 +269,7 @@ func (d *demonstration) stay(ctx context.Context) error {
 	writeRows(&page, []factRow{
 		{"MLLP", d.service.mllpPort.Addr().String()},
 		{"ready, metrics", fmt.Sprintf("http://%s/-/ready and /metrics", d.service.adminPort.Addr())},
-		{"simulator", d.sim.URL + " (this is not Spine)"},
+		{"simulator", d.simulated().url(d.sim) + " (this is not Spine)"},
 		{"store", filepath.Join(d.dir, "spinetrace.db")},
 		{"log", d.log.Name()},
 	})
@@ -333,7 +300,9 @@ func (d *demonstration) toTry() string {
 			program, d.service.mllpPort.Addr(), filepath.Join(d.dir, "hl7", samples[0].file))
 		setting("ODS", d.cfg.ODS)
 		setting("BACKEND", d.cfg.Backend)
-		setting("SMSP_URL", d.sim.URL)
+		for _, s := range d.simulated().settings(d.sim) {
+			setting(s[0], s[1])
+		}
 		fmt.Fprintf(&b, "  %s trace --nhs-number '999 000 0018' --dob 1962-04-17 --details\n", program)
 	}
 	return b.String() + "\n"

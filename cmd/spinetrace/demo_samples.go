@@ -19,7 +19,8 @@ type sample struct {
 // with all of them.
 type field struct{ path, value string }
 
-// The files are in the order in which they are sent. The last is the first, sent again.
+// The files are in the order in which they are sent: what earlier ones left in the index of
+// patients answers later ones. The last is the first, sent again.
 var samples = []sample{
 	{
 		file: "01-a28-traced.hl7", title: "ADT^A28, a new patient without an NHS number",
@@ -104,7 +105,22 @@ var samples = []sample{
 		told:   "refused; ERR says where: the second parameter of QPD-3",
 	},
 	{
-		file: "12-a28-resent.hl7", title: "ADT^A28, the first message again from a sender that missed the answer",
+		file: "12-a19-by-mrn.hl7", title: "QRY^A19, a query by the trust's own number, that of message 1, and nothing else",
+		want: []field{
+			{"MSA-1", "AA"}, {"QAK-1", "Q0012"}, {"QAK-2", "OK"}, {"PID-3", "9990000018^^^NHS^NH~D100001^^^DEMO^MR"}, {"PID-7", "19620417"}, {"PID-32", "NSTS01"},
+		},
+		told: "the index of patients knows who that is, from message 1; the details are from Spine",
+	},
+	{
+		file: "13-q23-found.hl7", title: "QBP^Q23, a query for the NHS number of another of the trust's numbers",
+		want: []field{
+			{"MSA-1", "AA"}, {"QAK-1", "TAG0013"}, {"QAK-2", "OK"}, {"PID-3", "9990000026^^^NHS^NH"},
+		},
+		unseen: true,
+		told:   "from the index of patients, where message 2 left it verified",
+	},
+	{
+		file: "14-a28-resent.hl7", title: "ADT^A28, the first message again from a sender that missed the answer",
 		want: []field{
 			{"MSA-1", "AA"}, {"MSA-2", "DEMO0001"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
 		},

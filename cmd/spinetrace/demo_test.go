@@ -58,12 +58,18 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestDemoShowsEverySample(t *testing.T) {
-	dir := t.TempDir()
-	code, out, errs := runCommand("demo", "--once", "--dir", dir)
-	if code != exitOK || errs != "" {
-		t.Fatalf("exit code %d, stderr %q", code, errs)
+	for backend, file := range map[string]string{"smsp": "demo.golden", "pds": "demo-pds.golden"} {
+		t.Run(backend, func(t *testing.T) { checkDemo(t, backend, file) })
 	}
-	golden(t, "demo.golden", mask(strings.ReplaceAll(out, dir, "DIR")))
+}
+
+func checkDemo(t *testing.T, backend, file string) {
+	dir := t.TempDir()
+	code, out, errs := runCommand("demo", "--once", "--backend", backend, "--dir", dir)
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, stderr %q\n%s", code, errs, out)
+	}
+	golden(t, file, mask(strings.ReplaceAll(out, dir, "DIR")))
 	for line := range strings.Lines(out) {
 		if n := len([]rune(line)); n > 100 && !strings.Contains(line, dir) {
 			t.Errorf("%d columns: %s", n, line)
@@ -116,14 +122,20 @@ func (u *untilSeen) Write(p []byte) (int, error) {
 }
 
 func TestDemoStaysUpUntilInterrupted(t *testing.T) {
+	for backend, setting := range map[string]string{"smsp": "SMSP_URL", "pds": "PDS_URL"} {
+		t.Run(backend, func(t *testing.T) { checkDemoStays(t, backend, setting) })
+	}
+}
+
+func checkDemoStays(t *testing.T, backend, setting string) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	out := &untilSeen{text: "Ctrl-C stops", then: interrupt}
 	var errs bytes.Buffer
-	if code := run(ctx, []string{"demo", "--dir", t.TempDir()}, console{Out: out, Err: &errs}); code != exitOK {
+	if code := run(ctx, []string{"demo", "--backend", backend, "--dir", t.TempDir()}, console{Out: out, Err: &errs}); code != exitOK {
 		t.Fatalf("exit code %d, stderr %s", code, errs.String())
 	}
-	for _, want := range []string{"audit show DEMO0001", "send --addr 127.0.0.1:", "SPINETRACE_SMSP_URL='http://127.0.0.1:"} {
+	for _, want := range []string{"audit show DEMO0001", "send --addr 127.0.0.1:", "SPINETRACE_BACKEND='" + backend, "SPINETRACE_" + setting + "='http://127.0.0.1:"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say where to look: %s", want)
 		}
@@ -135,13 +147,19 @@ func TestDemoStaysUpUntilInterrupted(t *testing.T) {
 
 func TestDemoInterruptedEarlyIsNotASuccess(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	out := &untilSeen{text: "1 of 12", then: interrupt}
+	out := &untilSeen{text: "1 of 14", then: interrupt}
 	var errs bytes.Buffer
 	if code := run(ctx, []string{"demo", "--once", "--dir", t.TempDir()}, console{Out: out, Err: &errs}); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	if got, want := errs.String(), "spinetrace demo: interrupted before all samples were sent\n"; got != want {
 		t.Errorf("stderr %q, want %q", got, want)
+	}
+}
+
+func TestDemoOfUnknownBackEnd(t *testing.T) {
+	if code, _, errs := runCommand("demo", "--once", "--backend", "spine", "--dir", t.TempDir()); code != exitUsage || !strings.Contains(errs, "neither smsp nor pds") {
+		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 }
 

@@ -274,6 +274,10 @@ func (s *simulation) run(ctx context.Context, w io.Writer) error {
 	if err == nil {
 		<-ctx.Done()
 	}
+	return errors.Join(err, s.close())
+}
+
+func (s *simulation) close() (err error) {
 	for _, r := range s.running {
 		err = errors.Join(err, r.Close())
 	}
