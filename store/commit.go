@@ -12,10 +12,13 @@ import (
 // opens it, the one that holds its reply closes it, and one commit may do both.
 type Commit struct {
 	Exchange ID
-	Open     *Opening  // in the first commit of an exchange
-	Entries  []Entry   // at least one, in order
-	Patients []Patient // what the commit changes in the index: only parts that are set count; nothing if it is a [Duplicate]
-	Close    *Closing  // if the last entry holds the exchange's reply
+	Open     *Opening     // in the first commit of an exchange
+	Entries  []Entry      // at least one, in order
+	Patients []Patient    // what the commit changes in the index: only parts that are set count; nothing if it is a [Duplicate]
+	Work     []Work       // traces that are still to be made
+	Settled  []Settlement // how attempts at such work ended
+	Cancel   []PatientKey // patients whose work is not to be done any more
+	Close    *Closing     // if the last entry holds the exchange's reply
 }
 
 // Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
