@@ -64,12 +64,12 @@ func (b body) said() string {
 
 // get asks for what lies under the base URL as a client must, with some headers otherwise;
 // nil leaves one out.
-func get(t testing.TB, s *pdsfhirtest.Server, target string, change http.Header) (*http.Response, body) {
+func get(t testing.TB, s *pdsfhirtest.Server, target string, change http.Header) (*response, body) {
 	t.Helper()
 	return call(t, s, http.MethodGet, target, change)
 }
 
-func call(t testing.TB, s *pdsfhirtest.Server, method, target string, change http.Header) (*http.Response, body) {
+func call(t testing.TB, s *pdsfhirtest.Server, method, target string, change http.Header) (*response, body) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, nil)
 	if err != nil {
@@ -88,8 +88,14 @@ func call(t testing.TB, s *pdsfhirtest.Server, method, target string, change htt
 	return resp, b
 }
 
+// response is what came before a body that was read.
+type response struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // do makes a request and checks that the answer says where it comes from.
-func do(t testing.TB, req *http.Request) (*http.Response, []byte) {
+func do(t testing.TB, req *http.Request) (*response, []byte) {
 	t.Helper()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -105,7 +111,7 @@ func do(t testing.TB, req *http.Request) (*http.Response, []byte) {
 	if resp.Header.Get("X-Simulator") != simulator.Marker {
 		t.Error("the answer does not say that it is a simulator's")
 	}
-	return resp, raw
+	return &response{resp.StatusCode, resp.Header}, raw
 }
 
 func TestRead(t *testing.T) {
