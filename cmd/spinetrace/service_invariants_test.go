@@ -101,6 +101,7 @@ type sender struct {
 	enhanced bool   // its messages say in MSH-15 what they want to hear
 	unheard  *quiet // what it sent and wanted no answer to
 	batches  int
+	readable bool // what any wrote last
 }
 
 // run does a fixed number of things, and leaves in good order.
@@ -120,7 +121,7 @@ func (s *sender) run() (err error) {
 func (s *sender) act(turn int) error {
 	switch turn {
 	case 0: // somebody else's message, or an old one of its own
-		if m, ok := s.seen.pick(s.random.IntN(1000)); ok {
+		if m, ok := s.seen.pick(s.random.IntN(1000)); ok && m.kind != unreadable {
 			return s.say(m)
 		}
 		return nil
@@ -189,12 +190,21 @@ func (q *quiet) len() int {
 	return len(q.all)
 }
 
-// any writes a message of any form. Unreadable ones are rare: three in a row end a
-// connection.
+// any writes a message of any form, but not two unreadable ones in a row: each may be sent
+// twice, and three end a connection.
 func (s *sender) any() message {
-	forms := [][]form{traced, traced, queries, untraced}[s.random.IntN(4)]
-	return s.write(forms[s.random.IntN(len(forms))])
+	for {
+		forms := [][]form{traced, traced, queries, untraced}[s.random.IntN(4)]
+		f := forms[s.random.IntN(len(forms))]
+		if f.kind != unreadable || s.readable {
+			s.readable = f.kind != unreadable
+			return s.write(f)
+		}
+	}
 }
+
+// unreadable is the form that is no HL7.
+const unreadable = "no HL7"
 
 func (s *sender) say(messages ...message) error { return s.sayOver(s.line, messages...) }
 
