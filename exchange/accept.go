@@ -47,11 +47,18 @@ func (h *Handler) refusal(m *hl7v2.Message, n nack) hl7v2.AckCode {
 // this kind. The journal has it either way. A message that cannot be parsed, or of which only
 // the beginning was kept, says what it wants in its header like any other.
 func (x *exchange) sent(reply []byte, code hl7v2.AckCode) []byte {
-	m := x.m
-	if m == nil && x.h.Enhanced {
-		m = hl7v2.Head(x.frame)
+	if !x.h.Enhanced {
+		return reply
 	}
-	return x.h.wanted(m, reply, code)
+	return x.h.wanted(x.header(), reply, code)
+}
+
+// header returns what can be read of the message, or of its header alone; nil if nothing can.
+func (x *exchange) header() *hl7v2.Message {
+	if x.m != nil {
+		return x.m
+	}
+	return hl7v2.Head(x.frame)
 }
 
 // wanted returns the reply to m if its sender wants to see one of this code.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"spinetrace/hl7v2"
 	"spinetrace/pds"
 )
 
@@ -79,6 +80,36 @@ func TestEnhancedModeOfFaults(t *testing.T) {
 		}
 		if story := r.journal.story(); story != "exchanged exchanged exchanged" {
 			t.Errorf("%s: journal: %s", accept, story)
+		}
+	}
+}
+
+// A dead letter is answered by the same table.
+func TestEnhancedModeOfDeadLetters(t *testing.T) {
+	for accept, want := range map[string]string{"AL": "MSA|CE|PAS0000451|Internal error", "SU": ""} {
+		r := newRig(t, says(pds.Result{}, errBackEnd))
+		r.Enhanced = true
+		r.journal.before = func() { r.journal.before = nil; panic("HALVORSEN") }
+		got := r.send(t, strings.Replace(adt("A03", primrose), "|P|2.4", "|P|2.4|||"+accept, 1))
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: answer:\n%s", accept, got)
+		}
+		if story := r.journal.story(); story != "exchanged" {
+			t.Errorf("%s: journal: %s", accept, story)
+		}
+	}
+}
+
+func TestTimesOfAnswers(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	r.TimeFormat = hl7v2.TimeMilliseconds | hl7v2.TimeOffset
+	for name, got := range map[string]string{
+		"ACK":   r.send(t, adt("A03", primrose)),
+		"query": r.send(t, q22(qpd)),
+		"batch": r.send(t, "BHS|^~\\&|PAS\nBTS|0"),
+	} {
+		if !strings.Contains(got, "|20261122120000.000+0000|") {
+			t.Errorf("%s:\n%s", name, got)
 		}
 	}
 }

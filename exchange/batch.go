@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -22,10 +23,30 @@ func isBatch(frame []byte) bool {
 		bytes.Contains(frame, []byte("\rMSH")) || bytes.Contains(frame, []byte("\nMSH"))
 }
 
+// BatchAnswer is what a batch is answered with.
+type BatchAnswer uint8
+
+// The answers. Messages without a batch header are answered by one, whatever the choice.
+const (
+	BatchEach   BatchAnswer = iota // a batch of the answers to its messages
+	BatchSingle                    // one answer: to the first message, with the worst code
+)
+
+// ParseBatchAnswer reads "each" or "single".
+func ParseBatchAnswer(s string) (BatchAnswer, error) {
+	switch s {
+	case "each":
+		return BatchEach, nil
+	case "single":
+		return BatchSingle, nil
+	}
+	return 0, errors.New("exchange: batch answer is not one of each, single")
+}
+
 // answerBatch takes a batch apart and answers it in one frame. Each message is an exchange of
 // its own, in the order of the batch, and is traced after the answer. If one cannot be
-// written down there is no answer at all: sent again, those that were kept are found, and
-// answered as they would have been.
+// written down there is no answer at all, or StoreDown has that one and those behind it
+// refused: sent again, those that were kept are found, and answered as they would have been.
 func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) ([]byte, error) {
 	h.defaults()
 	batch := hl7v2.Split(frame)
@@ -35,22 +56,60 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	case max(len(batch.Messages), batch.Batches()) > maxBatch:
 		return h.refuseBatch(ctx, peer, state, frame, batch)
 	}
-	if err := h.keepRest(ctx, peer, state, batch); err != nil {
-		return nil, fmt.Errorf("exchange: batch: %w", err)
+	answers, err := h.answerEach(ctx, peer, state, batch)
+	if err != nil {
+		err = fmt.Errorf("exchange: batch: %w", err)
+		if h.StoreDown == StoreDownClose || len(answers) == 0 {
+			return nil, err
+		}
 	}
+	if batch.Header == nil {
+		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer.String(), "messages", len(batch.Messages))
+	}
+	return h.gather(batch, answers), err
+}
+
+// answerEach answers the messages of a batch in order. The error is that of the first that
+// could not be written down; it and those behind it are refused.
+func (h *Handler) answerEach(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, batch hl7v2.Batch) ([][]byte, error) {
 	answers := make([][]byte, 0, len(batch.Messages))
+	err := h.keepRest(ctx, peer, state, batch)
 	for _, message := range batch.Messages {
-		answer, err := h.answerInBatch(ctx, peer, state, message)
-		if err != nil {
-			return nil, fmt.Errorf("exchange: batch: %w", err)
+		var answer []byte
+		if err == nil {
+			answer, err = h.answerInBatch(ctx, peer, state, message)
+		}
+		switch {
+		case err != nil && h.StoreDown == StoreDownClose:
+			return nil, err
+		case err != nil:
+			answer = h.answerUndone(message)
 		}
 		answers = append(answers, answer)
 	}
-	if batch.Header == nil {
-		h.Log.WarnContext(ctx, "several messages in a frame without batch header", "peer", peer, "messages", len(batch.Messages))
-		return worst(answers), nil
+	return answers, err
+}
+
+// answerUndone refuses a message of a batch that cannot be written down.
+func (h *Handler) answerUndone(message []byte) []byte {
+	m, err := h.Parser.Parse(message)
+	if err != nil {
+		m = hl7v2.Head(message)
 	}
-	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers), nil
+	answer, _ := h.notNow(m)
+	return answer
+}
+
+// gather makes one answer of those to the messages of a frame.
+func (h *Handler) gather(batch hl7v2.Batch, answers [][]byte) []byte {
+	if batch.Header == nil || h.BatchAnswer == BatchSingle {
+		reply := worst(answers)
+		if reply != nil || batch.Header == nil {
+			return reply
+		}
+		// No message of the batch is answered: that is told in a batch without answers.
+	}
+	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers)
 }
 
 // keepRest writes down what is in no message of a batch that is not as it should be. It is
@@ -90,6 +149,7 @@ func (h *Handler) answerInBatch(ctx context.Context, peer netip.AddrPort, state 
 	x := h.begin(ctx, peer, state, message)
 	defer x.end()
 	defer x.rescue(&reply, &err)
+	x.batched = true
 	x.plan = h.refuse(m, inBatch)
 	x.plan.query = false
 	x.name(m)

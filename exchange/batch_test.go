@@ -180,6 +180,58 @@ func TestABatchThatCannotBeStoredIsNotAnswered(t *testing.T) {
 	}
 }
 
+// With the choice to tell, a batch is told which of its messages were kept.
+func TestABatchOfWhichSomeCanBeStored(t *testing.T) {
+	batch := "BHS|^~\\&|PAS\n" + numbered(adt("A03", primrose), 1) + "\n" + numbered(adt("A03", unnumbered), 2) + "\n" + strings.Replace(q22(qpd), "P000018", "M3", 1) + "\nBTS|3"
+	for answer, want := range map[BatchAnswer]string{
+		BatchEach:   "MSA|AA|M1|Event not used, MSA|AR|M2|Cannot be dealt with now, MSA|AR|M3|Cannot be dealt with now",
+		BatchSingle: "MSA|AR|M1|Cannot be dealt with now",
+	} {
+		r := newRig(t, says(pds.Result{}, errBackEnd))
+		r.StoreDown, r.BatchAnswer = StoreDownNack, answer
+		commits := 0
+		r.journal.before = func() {
+			r.journal.mu.Lock()
+			defer r.journal.mu.Unlock()
+			if commits++; commits == 2 {
+				r.journal.fail = errDown
+			}
+		}
+		reply, err := r.HandleMLLP(context.Background(), peer, nil, wire(batch))
+		var msa []string
+		for line := range strings.SplitSeq(lines(reply), "\n") {
+			if strings.HasPrefix(line, "MSA") {
+				msa = append(msa, line)
+			}
+		}
+		if got := strings.Join(msa, ", "); got != want || err == nil {
+			t.Errorf("answered %q, %v; want %q and the end of the connection", got, err, want)
+		}
+		if commits != 2 {
+			t.Errorf("%d commits: the store is asked again and again", commits)
+		}
+	}
+}
+
+func TestChoicesOfAnswers(t *testing.T) {
+	for s, want := range map[string]BatchAnswer{"each": BatchEach, "single": BatchSingle} {
+		if got, err := ParseBatchAnswer(s); err != nil || got != want {
+			t.Errorf("ParseBatchAnswer(%q) = %v, %v", s, got, err)
+		}
+	}
+	for s, want := range map[string]StoreDownAnswer{"close": StoreDownClose, "nack": StoreDownNack} {
+		if got, err := ParseStoreDownAnswer(s); err != nil || got != want {
+			t.Errorf("ParseStoreDownAnswer(%q) = %v, %v", s, got, err)
+		}
+	}
+	if _, err := ParseBatchAnswer("both"); err == nil {
+		t.Error("both accepted")
+	}
+	if _, err := ParseStoreDownAnswer("wait"); err == nil {
+		t.Error("wait accepted")
+	}
+}
+
 func TestBatchesOfOddSizes(t *testing.T) {
 	r := newRig(t, says(pds.Result{}, errBackEnd))
 	if got := r.send(t, "BHS|^~\\&|PAS|RXX|||||||B9\nBTS|0"); !strings.HasPrefix(got, "BHS|") || !strings.HasSuffix(got, "\nBTS|0") {

@@ -20,18 +20,19 @@ import (
 
 // exchange is one message on its way through.
 type exchange struct {
-	h      *Handler
-	ctx    context.Context // of the connection's handler; never cancelled because the peer went away
-	id     store.ID
-	start  time.Time
-	peer   netip.AddrPort
-	facts  store.Facts // who sent what
-	frame  []byte
-	m      *hl7v2.Message    // nil when it cannot be read
-	noHL7  bool              // not even its MSH can
-	digest [sha256.Size]byte // of m without MSH-7
-	plan   plan
-	held   []store.ID // exchanges that copies of the message wait for
+	h       *Handler
+	ctx     context.Context // of the connection's handler; never cancelled because the peer went away
+	id      store.ID
+	start   time.Time
+	peer    netip.AddrPort
+	facts   store.Facts // who sent what
+	frame   []byte
+	m       *hl7v2.Message    // nil when it cannot be read
+	noHL7   bool              // not even its MSH can
+	digest  [sha256.Size]byte // of m without MSH-7
+	plan    plan
+	batched bool       // part of a batch, which is answered as a whole
+	held    []store.ID // exchanges that copies of the message wait for
 
 	outcome   store.Outcome
 	ack       string
@@ -196,22 +197,10 @@ func (x *exchange) opening() *store.Opening {
 	return o
 }
 
-// unrecorded is the end of an exchange that could not be written down: a query is told so,
-// anybody else's connection is closed, and nothing positive is said.
-func (x *exchange) unrecorded(cause error) ([]byte, error) {
-	x.outcome, x.reason = store.Failed, "not recorded"
-	if !x.plan.query {
-		return nil, cause
-	}
-	r := x.plan.reply(pds.Result{}, cause)
-	x.ack = string(r.ack)
-	return r.bytes, nil
-}
-
 // deadLetter keeps a message that the store refuses as what it is: bytes nobody could
 // deal with. The sender is told that it was our fault, not the message's.
 func (x *exchange) deadLetter() ([]byte, error) {
-	r := x.h.nackPlain(x.m, internalError)
+	r := x.h.nackPlain(x.header(), internalError)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	id := store.NewID() // whatever was refused may have been the id
@@ -227,10 +216,11 @@ func (x *exchange) deadLetter() ([]byte, error) {
 		Close: &store.Closing{Outcome: r.outcome},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("exchange: dead letter: %w", err)
+		x.plan.query = false // its plan may be what failed
+		return x.unrecorded(fmt.Errorf("exchange: dead letter: %w", err))
 	}
 	x.outcome, x.ack = r.outcome, string(r.ack)
-	return r.bytes, nil
+	return x.sent(r.bytes, r.ack), nil
 }
 
 // rescue turns a panic into the answer for an internal error, so that one message cannot

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -12,6 +13,56 @@ import (
 	"spinetrace/pds"
 	"spinetrace/store"
 )
+
+// StoreDownAnswer is what a sender is told whose message cannot be written down. It is hung up
+// on either way, and nothing of the message is kept.
+type StoreDownAnswer uint8
+
+// The answers. Silence is the one signal that every engine with a queue retries on; those that
+// park what is not answered may do better with a refusal.
+const (
+	StoreDownClose StoreDownAnswer = iota // nothing
+	StoreDownNack                         // AR 207, or AE in profile ARValidation; CE in enhanced mode
+)
+
+// ParseStoreDownAnswer reads "close" or "nack".
+func ParseStoreDownAnswer(s string) (StoreDownAnswer, error) {
+	switch s {
+	case "close":
+		return StoreDownClose, nil
+	case "nack":
+		return StoreDownNack, nil
+	}
+	return 0, errors.New("exchange: answer of a store that is down is not one of close, nack")
+}
+
+// unrecorded is the end of an exchange that could not be written down, and nothing positive is
+// said. A query is told so; anybody else's connection is closed, with a refusal before that if
+// StoreDown wants one. What is in a batch is refused with it.
+func (x *exchange) unrecorded(cause error) ([]byte, error) {
+	x.outcome, x.reason = store.Failed, "not recorded"
+	if x.plan.query {
+		r := x.plan.reply(pds.Result{}, cause)
+		x.ack = string(r.ack)
+		return r.bytes, nil
+	}
+	if x.batched || x.h.StoreDown == StoreDownClose {
+		return nil, cause
+	}
+	reply, code := x.h.notNow(x.header())
+	x.ack = string(code)
+	return reply, cause
+}
+
+// notNow is the answer to a message that cannot be dealt with now; nil if its sender would not
+// hear of it, or it is an answer itself.
+func (h *Handler) notNow(m *hl7v2.Message) (reply []byte, code hl7v2.AckCode) {
+	if m != nil && isAnswer(m) {
+		return nil, ""
+	}
+	r := h.nackPlain(m, unavailable)
+	return h.wanted(m, r.bytes, r.ack), r.ack
+}
 
 // HandleOversize answers a frame that was longer than the limit, of which only the first
 // bytes were kept: AR 207, with the control id if it could be read.

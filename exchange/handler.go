@@ -46,6 +46,10 @@ type Handler struct {
 	OwnIdentity     bool         // answers come from Application and ODS, not from the request's MSH-5 and 6
 	AckType         AckType      // MSH-9 of plain acknowledgements; default by the request's version
 
+	TimeFormat  hl7v2.TimeFormat // of MSH-7 of what we originate; default YYYYMMDDHHMMSS
+	BatchAnswer BatchAnswer      // what a batch is answered with; default BatchEach
+	StoreDown   StoreDownAnswer  // what is said when a message that is no query cannot be written down; default nothing
+
 	LocalID    Patterns // how the trust's own patient number is recognised; default [DefaultLocalID]
 	NHSNumbers Patterns // how an NHS number is recognised; default [DefaultNHSNumbers]
 	Domains    []Domain // the authorities of the trust's own numbers; default ODS
@@ -115,7 +119,8 @@ var errPending = errors.New("exchange: trace pending")
 
 // HandleMLLP answers one message. A nil reply sends nothing. An error closes the connection:
 // without a reply nothing could be written down, and silence is the one signal that every
-// sender with a queue retries on; with a reply the peer does not speak HL7.
+// sender with a queue retries on; with a reply the peer does not speak HL7, or StoreDown says
+// that it is told.
 func (h *Handler) HandleMLLP(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, frame []byte) (reply []byte, err error) {
 	if isBatch(frame) {
 		h.rubbish.third(peer, false)
@@ -129,6 +134,7 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 	x := h.begin(ctx, peer, state, message)
 	defer x.end()
 	defer x.rescue(&reply, &err)
+	x.batched = deferred
 
 	known := x.recall()
 	x.plan = h.planFor(x, known)

@@ -243,6 +243,6 @@ func (h *Handler) acknowledge(m *hl7v2.Message, code hl7v2.AckCode, text string)
 func (h *Handler) header(messageType string) hl7v2.Header {
 	return hl7v2.Header{
 		Application: h.Application, Facility: h.ODS, Own: h.OwnIdentity, Type: messageType,
-		ControlID: h.NewControlID(), Time: h.Now().In(h.Location),
+		ControlID: h.NewControlID(), Time: h.Now().In(h.Location), TimeFormat: h.TimeFormat,
 	}
 }

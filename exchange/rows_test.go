@@ -666,11 +666,21 @@ func row38(t *testing.T, d *disk) {
 		t.Fatal(err)
 	}
 	s.wantStory(t, "exchanged asked answered finished")
+	told := newSite(d)
+	told.handler.Enhanced, told.handler.StoreDown = true, exchange.StoreDownNack
+	told.open(t)
 	d.stop(t)
 	defer d.start(t)
 	p.send(frame(a28("R38B", asks...)))
 	p.wantEnd()
+	p = told.dial(t)
+	p.wantAck(a28("R38C", asks...), "MSA|CE|R38C|Cannot be dealt with now")
+	p.wantEnd()
+	p = told.dial(t)
+	p.send(frame(a28("R38D", "|2.4", "|2.4|||SU"))) // which does not want to hear of it
+	p.wantEnd()
 	s.wantAsked(t, 1)
+	told.wantAsked(t, 0)
 }
 
 func row39(t *testing.T, d *disk) {
@@ -698,6 +708,56 @@ func row40(t *testing.T, d *disk) {
 	s.wantStory(t, "received asked answered replied")
 	s.wantFound(t, "R40", 1)
 	s.wantAsked(t, 1)
+}
+
+// TestStoreDownAnswers: what a trust may have its senders told instead of nothing.
+func TestStoreDownAnswers(t *testing.T) {
+	d := newDisk(t)
+	sites := make(map[string]*site)
+	for name, profile := range map[string]exchange.Profile{"AR": exchange.HL7, "AE": exchange.ARValidation} {
+		s := newSite(d)
+		s.handler.StoreDown, s.handler.Profile = exchange.StoreDownNack, profile
+		sites[name] = s.open(t)
+	}
+	release2 := newSite(d)
+	release2.handler.StoreDown, release2.server.Release = exchange.StoreDownNack, 2
+	release2.open(t)
+	s := sites["AR"]
+	s.dial(t).wantAck(a03("SD1"), "MSA|AA|SD1|Event not used")
+	d.stop(t)
+	for code, s := range sites {
+		p := s.dial(t)
+		if got := p.wantAck(a28("SD2"), "MSA|"+code+"|SD2|Cannot be dealt with now"); !strings.Contains(got, "207&") {
+			t.Errorf("answer %q", got)
+		}
+		p.wantEnd()
+		s.wantAsked(t, 0)
+	}
+	p := s.dial(t)
+	p.checkAck(p.ask("hello"), "MSA|AR||Cannot be dealt with now")
+	p.wantEnd()
+	p = s.dial(t)
+	p.send(frame(`MSH|^~\&|PAS|RXX|NHSTRACE|RXX|20261122||ACK|SD3|P|2.4` + "\rMSA|AA|NT1\r")) // an answer gets none
+	p.wantEnd()
+	p = s.dial(t)
+	got := p.ask(batchHeader + a03("SD4") + a03("SD5") + "BTS|2\r")
+	if !strings.Contains(got, "\rMSA|AR|SD4|") || !strings.Contains(got, "\rMSA|AR|SD5|") || !strings.HasSuffix(got, "\rBTS|2\r") {
+		t.Errorf("the batch is answered %q", got)
+	}
+	p.wantEnd()
+	p = release2.dial(t)
+	p.send(frame(a03("SD6")))
+	const refused = "\x0b\x15\x1c\x0d"
+	if got, err := p.in.Peek(len(refused)); err != nil || string(got) != refused {
+		t.Fatalf("read %q, %v, want a negative commit block", got, err)
+	}
+	if _, err := p.in.Discard(len(refused)); err != nil {
+		t.Fatal(err)
+	}
+	p.checkAck(p.answer(), "MSA|AR|SD6|Cannot be dealt with now")
+	p.wantEnd()
+	d.start(t)
+	s.dial(t).wantAck(a28("SD2"), "MSA|AA|SD2|No match")
 }
 
 // wantFound checks how many exchanges have a control id.
@@ -818,6 +878,17 @@ func row78(t *testing.T, d *disk) {
 	p.wantBatch(batchHeader+a03("R78H", `^~\&|PAS`, "^|PAS")+a03("R78I", `^~\&|PAS`, "^^^^|PAS")+"BTS|2\r",
 		header("BHS", 11, "B78"), "MSA|AA|R78H|Event not used", "MSA|AR|R78I|Encoding characters not usable", "BTS|2")
 	s.wantStory(t, "exchanged exchanged exchanged broken exchanged exchanged exchanged")
+
+	s = newSite(d)
+	s.handler.BatchAnswer = exchange.BatchSingle
+	p = s.open(t).dial(t)
+	for _, tt := range []struct{ batch, want string }{
+		{a03("R78J") + a03("R78K"), "MSA|AA|R78J|Event not used"},
+		{a03("R78L") + adt("A03", "R78M", "PV1||N") + a03("R78N"), "MSA|AE|R78L|PID segment missing"},
+	} {
+		p.wantBatch(batchHeader+tt.batch+"BTS\r", tt.want)
+	}
+	p.wantBatch(batchHeader+"BTS|0\r", header("BHS", 6, "B78"), "BTS|0") // there is no message to answer
 }
 
 func row79(t *testing.T, d *disk) {

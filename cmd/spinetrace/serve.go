@@ -156,6 +156,18 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 	if err != nil {
 		return nil, err
 	}
+	batch, err := exchange.ParseBatchAnswer(cfg.BatchAnswer)
+	if err != nil {
+		return nil, err
+	}
+	storeDown, err := exchange.ParseStoreDownAnswer(cfg.StoreDown)
+	if err != nil {
+		return nil, err
+	}
+	timeFormat, err := hl7v2.ParseTimeFormat(strings.ReplaceAll(cfg.TimeFormat, "+", ","))
+	if err != nil {
+		return nil, err
+	}
 	domains, err := exchange.ParseDomains(cmp.Or(cfg.LocalDomains, cfg.ODS))
 	if err != nil {
 		return nil, err
@@ -165,6 +177,7 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
 		DeferredTraces: max(1, cfg.BackendConcurrency/2),
 		Enhanced:       cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
+		BatchAnswer: batch, StoreDown: storeDown, TimeFormat: timeFormat,
 		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
 		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
 		LocalID: localID, NHSNumbers: numbers, Domains: domains, RetraceAfter: cfg.RetraceAfter,
