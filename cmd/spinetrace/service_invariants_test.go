@@ -51,6 +51,7 @@ func checkInvariants(t *testing.T, mode string) {
 	dsn := program.migrated(t, pg.Server(t))
 	i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{
 		"REPLY_BUDGET": "4s", "COMMIT_TIMEOUT": "3900ms", "LOG_LEVEL": "debug", "ACK_MODE": mode,
+		"DUPLICATE_WINDOW_QUERY": "1h", // a slow machine may take a minute until it sends a query again
 	}))
 	db := openJournal(t, dsn)
 	var seen book

@@ -30,7 +30,7 @@ func TestKill9(t *testing.T) {
 	sim := smsptest.NewServer(t, people, smsptest.Fault{Rate: 0.3, Delay: 20 * time.Millisecond})
 	srv := pgtest.Start(t, pgtest.Options{Fsync: true})
 	dsn := program.migrated(t, srv)
-	set := serveSettings(dsn, sim.URL, map[string]string{"REPLY_BUDGET": "2s", "COMMIT_TIMEOUT": "1900ms"})
+	set := serveSettings(dsn, sim.URL, map[string]string{"REPLY_BUDGET": "2s", "COMMIT_TIMEOUT": "1900ms", "DUPLICATE_WINDOW_QUERY": "1h"})
 
 	var seen book
 	var where signpost
