@@ -22,7 +22,7 @@ import (
 	"spinetrace/store"
 )
 
-// TestRows drives rows 1 to 43, 78 and 79 of the reference's test table over loopback
+// TestRows drives rows 1 to 43 and 63 to 79 of the reference's test table over loopback
 // sockets, with a journal on disk. What each expects is in docs/conformance.md.
 func TestRows(t *testing.T) {
 	d := newDisk(t)
@@ -72,6 +72,21 @@ func TestRows(t *testing.T) {
 		{"row 41: ended between commit and ACK", row41},
 		{"row 42: the same message again, and at once", row42},
 		{"row 43: the same control id, another patient", row43},
+		{"row 63: an older message after a newer one", row63},
+		{"row 64: A19 by NHS number", row64},
+		{"row 65: A19 for an unknown MRN", row65},
+		{"row 66: A19 that cannot be asked", row66},
+		{"row 67: QRY^Q01", row67},
+		{"row 68: Q22, one match", row68},
+		{"row 69: Q22, none and several", row69},
+		{"row 70: Q22, unknown domain", row70},
+		{"row 71: Q22 at fault", row71},
+		{"row 72: Q22 while Spine hangs", row72},
+		{"row 73: Q22 continued, QCN^J01", row73},
+		{"row 74: Q21 as ITK writes it", row74},
+		{"row 75: Q23", row75},
+		{"row 76: queries that are not served", row76},
+		{"row 77: Q22, not verified", row77},
 		{"row 78: a batch of three", row78},
 		{"row 79: two MSH without a header", row79},
 	} {
