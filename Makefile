@@ -15,7 +15,7 @@ PKG      ?= ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run the service against a simulator, here and now; BACKEND=pds asks PDS; ONCE=1 ends after the samples
@@ -24,6 +24,10 @@ demo: ## run the service against a simulator, here and now; BACKEND=pds asks PDS
 .PHONY: test
 test: ## all tests, with the race detector, on a real PostgreSQL; installs what they need
 	scripts/test.sh
+
+.PHONY: fault-matrix
+fault-matrix: ## every fault of a back end played to the service, with its default time limits: a table
+	go test -run '^TestFaultMatrix$$' -count=1 -timeout 15m -v ./cmd/spinetrace -matrix-full
 
 .PHONY: interop
 interop: ## foreign HL7 clients and servers against the program; installs them in the user's cache

@@ -555,14 +555,22 @@ func checkSilence(t *testing.T, people *pdstest.Population, what, text string) {
 	if text == "" {
 		t.Errorf("I10: the %s is empty: nothing is proved", what)
 	}
+	for _, w := range leaked(words(people), text) {
+		t.Errorf("I10: the %s holds %q, which is somebody's", what, w)
+	}
+}
+
+// leaked returns the words of patients that a text holds.
+func leaked(owners map[string][]*pdstest.Person, text string) (found []string) {
 	text = strings.ToUpper(chance.ReplaceAllString(text, ""))
 	said := make(map[string]bool) // short names are in other words: SAGE in message
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		said[w] = true
 	}
-	for w := range words(people) {
+	for w := range owners {
 		if w := strings.ToUpper(w); said[w] || len(w) > 5 && strings.Contains(text, w) {
-			t.Errorf("I10: the %s holds %q, which is somebody's", what, w)
+			found = append(found, w)
 		}
 	}
+	return found
 }
