@@ -18,7 +18,7 @@ import (
 // with that count. Nothing is written.
 func (h *Handler) Reindex(ctx context.Context, a store.Audit, progress func(messages int)) (entries iter.Seq[store.Patient], messages int, err error) {
 	h.defaults()
-	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]inHand)}
+	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]subject)}
 	for e, err := range inOrder(ctx, a) {
 		if err == nil {
 			err = r.take(ctx, e)
@@ -35,14 +35,8 @@ type reindexing struct {
 	audit    store.Audit
 	progress func(messages int)
 	index    *derived
-	open     map[store.ID]inHand // exchanges whose trace has not ended
+	open     map[store.ID]subject // of exchanges whose trace has not ended
 	messages int
-}
-
-// inHand is an exchange about a patient.
-type inHand struct {
-	subject subject
-	asked   bool // the back end was: what was decided is no earlier result
 }
 
 // take learns what one event has to tell.
@@ -50,11 +44,6 @@ func (r *reindexing) take(ctx context.Context, e store.Event) error {
 	switch e.Kind {
 	case store.Received, store.Exchanged:
 		return r.message(ctx, e)
-	case store.Asked:
-		if x, ok := r.open[e.Exchange]; ok {
-			x.asked = true
-			r.open[e.Exchange] = x
-		}
 	case store.Replied, store.Finished:
 		return r.end(e)
 	}
@@ -91,15 +80,16 @@ func (r *reindexing) message(ctx context.Context, e store.Event) error {
 	if !p.query {
 		r.index.learn(p.subject.entries())
 	}
+	// What is told at once had no trace: it may be an earlier result, which is none of its own.
 	if len(p.subject.keys) > 0 && e.Kind == store.Received {
-		r.open[e.Exchange] = inHand{subject: p.subject}
+		r.open[e.Exchange] = p.subject
 	}
 	return nil
 }
 
 // end learns what was decided, if the event decides something.
 func (r *reindexing) end(e store.Event) error {
-	x, ok := r.open[e.Exchange]
+	s, ok := r.open[e.Exchange]
 	if !ok {
 		return nil
 	}
@@ -108,12 +98,12 @@ func (r *reindexing) end(e store.Event) error {
 		return err
 	}
 	o, _ := store.ParseOutcome(facts.Outcome)
-	if x.asked && facts.Decision != "" {
+	if facts.Decision != "" {
 		f := store.Found{At: e.At, Exchange: e.Exchange, Outcome: o, Status: strings.TrimPrefix(facts.Decision, "NSTS")}
 		if f.Status == "01" { // else it may be the number that another record holds
 			f.NHSNumber = facts.NHSFound
 		}
-		r.index.learn(x.subject.found(f))
+		r.index.learn(s.found(f))
 	}
 	if o != store.Pending && o != store.Deferred {
 		delete(r.open, e.Exchange)
