@@ -10,21 +10,22 @@ import (
 
 	"spinetrace/hl7v2"
 	"spinetrace/pds/pdstest"
+	"spinetrace/pds/pdstest/simulator"
 	"spinetrace/smsp/smsptest"
 	"spinetrace/store"
 )
 
-// TestBackEndTrouble gives the provider every way to fail: an ADT is stored and answered
-// "trace pending", a query is told to come later, nothing is made up, and every call is in
-// the journal with how it ended.
-func TestBackEndTrouble(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		do   string // of the simulator; "": nobody listens
-		want call   // how each call ended
-		once bool   // asking again would not help
-		open bool   // after it nobody is asked for a while
-	}{
+// trouble is a way in which a provider fails.
+type trouble struct {
+	do   string // of the simulator; "": nobody listens
+	want call   // how each call ended
+	once bool   // asking again would not help
+	open bool   // after it nobody is asked for a while
+}
+
+// troubles are those of either kind of provider.
+var troubles = map[string]map[string]trouble{
+	"smsp": {
 		"500":            {do: "500", want: call{Status: 500, Reason: "no answer with this status"}},
 		"503":            {do: "503", want: call{Status: 503, Reason: "no answer with this status"}},
 		"garbage":        {do: "garbage", want: call{Status: 200, Reason: "not XML"}, once: true},
@@ -33,39 +34,59 @@ func TestBackEndTrouble(t *testing.T) {
 		"hang":           {do: "hang", want: call{Reason: "timeout"}},
 		"reset":          {do: "reset", want: call{Reason: "connection reset"}},
 		"nobody listens": {want: call{Reason: "connection refused"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			people := pdstest.People()
-			sim := smsptest.NewServer(t, people, smsptest.Fault{Do: tt.do})
-			url := sim.URL
-			if tt.do == "" {
-				url = "http://" + deadAddr(t) + "/"
-			}
-			dsn := program.migrated(t, pg.Server(t))
-			i := launchReady(t, serveSettings(dsn, url, map[string]string{
-				"BACKEND_TIMEOUT": "500ms", "BACKEND_ATTEMPTS": "2",
-			}))
-			a := &author{sender: "PAS", people: people}
-			adt, question := a.write(traced[0]), a.write(queries[0])
-			pending := ask(t, i.mllp, adt)
-			checkPending(t, pending)
-			checkNotNow(t, ask(t, i.mllp, question))
+	},
+	"pds": {
+		"500":            {do: "500", want: call{Status: 500, Code: "DEMOG-9999", Reason: "no code"}},
+		"garbage":        {do: "garbage", want: call{Status: 200, Code: "SMSP-0002", Reason: "not a JSON object"}, once: true},
+		"busy":           {do: "429:1", want: call{Status: 429, Code: "SMSP-0004", Reason: "no code"}},
+		"denied":         {do: "code:ACCESS_DENIED", want: call{Status: 401, Code: "SMSP-0005", Reason: "ACCESS_DENIED"}, once: true, open: true},
+		"hang":           {do: "hang", want: call{Reason: "timeout"}},
+		"nobody listens": {want: call{Reason: "connection refused"}},
+	},
+}
 
-			want := []call{tt.want, tt.want}
-			if tt.once {
-				want = want[:1]
-			}
-			stories := awaitTraces(t, openJournal(t, dsn))
-			checkCalls(t, stories, adt, want)
-			if tt.open {
-				want = nil
-			}
-			checkCalls(t, stories, question, want)
-			checkMended(t, i, sim, pending, question, tt.do != "" && !tt.open)
-			i.stop(t)
-		})
+// TestBackEndTrouble gives providers every way to fail: an ADT is stored and answered
+// "trace pending", a query is told to come later, nothing is made up, and every call is in
+// the journal with how it ended.
+func TestBackEndTrouble(t *testing.T) {
+	t.Parallel()
+	for backend, all := range troubles {
+		for name, tt := range all {
+			t.Run(backend+" "+name, func(t *testing.T) {
+				t.Parallel()
+				checkTrouble(t, backend, tt)
+			})
+		}
 	}
+}
+
+func checkTrouble(t *testing.T, backend string, tt trouble) {
+	people := pdstest.People()
+	sim := providers[backend](t, people, simulator.Fault{Do: tt.do})
+	dsn := program.migrated(t, pg.Server(t))
+	set := beside(dsn, sim, map[string]string{"BACKEND_TIMEOUT": "500ms", "BACKEND_ATTEMPTS": "2"})
+	if tt.do == "" {
+		set["SMSP_URL"], set["PDS_URL"] = "http://"+deadAddr(t)+"/", "http://"+deadAddr(t)+"/FHIR/R4"
+	}
+	i := launchReady(t, set)
+	a := &author{sender: "PAS", people: people}
+	adt, question := a.write(traced[0]), a.write(queries[0])
+	pending := ask(t, i.mllp, adt)
+	checkPending(t, pending)
+	checkNotNow(t, ask(t, i.mllp, question))
+
+	want := []call{tt.want, tt.want}
+	if tt.once {
+		want = want[:1]
+	}
+	stories := awaitTraces(t, openJournal(t, dsn))
+	checkCalls(t, stories, adt, want)
+	if tt.open {
+		want = nil
+	}
+	checkCalls(t, stories, question, want)
+	checkMended(t, i, sim, pending, question, tt.do != "" && !tt.open)
+	i.stop(t)
 }
 
 // TestReplyBudget lets the provider think longer than a sender may wait: the ADT is answered
@@ -126,7 +147,7 @@ func checkCalls(t *testing.T, stories map[store.ID]*story, m message, want []cal
 
 // checkMended checks that, once the provider is well, the answer to the ADT is the one that
 // was stored, and the query, of which none was kept, is asked and answered.
-func checkMended(t *testing.T, i *instance, sim *smsptest.Server, pending answered, question message, asks bool) {
+func checkMended(t *testing.T, i *instance, sim provider, pending answered, question message, asks bool) {
 	t.Helper()
 	sim.SetFaults()
 	asked := sim.Asked()

@@ -17,39 +17,59 @@ import (
 	"spinetrace/mllp"
 	"spinetrace/pds"
 	"spinetrace/pds/pdstest"
-	"spinetrace/smsp/smsptest"
+	"spinetrace/pds/pdstest/simulator"
 	"spinetrace/store"
 )
 
 // TestInvariants sends what a trust's systems send, and what they should not, over 32
-// connections at once, to a service whose provider has a bad day: single messages and batches,
-// in either acknowledgement mode. Then it checks what is always true (I1 to I3, I5, I6 and
+// connections at once, to a service whose provider, of either kind, has a bad day: single
+// messages and batches, in either acknowledgement mode. Then it checks what is always true (I1 to I3, I5, I6 and
 // I10).
 func TestInvariants(t *testing.T) {
-	for _, mode := range []string{"original", "enhanced"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			checkInvariants(t, mode)
-		})
+	for backend := range badDays {
+		for _, mode := range []string{"original", "enhanced"} {
+			t.Run(backend+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				checkInvariants(t, backend, mode)
+			})
+		}
 	}
 }
 
-func checkInvariants(t *testing.T, mode string) {
-	people := pdstest.People()
-	sim := smsptest.NewServer(t, people,
-		smsptest.Fault{Rate: 0.03, Do: "503"},
-		smsptest.Fault{Rate: 0.02, Do: "garbage"},
-		smsptest.Fault{Rate: 0.02, Do: "reset"},
+// badDays are what goes wrong at a back end.
+var badDays = map[string][]simulator.Fault{
+	"smsp": append(
 		// Where an answer is a bare number, nobody can see whose it is.
-		smsptest.Fault{Operation: "getPatientDetailsBySearch", Rate: 0.1, Do: "stranger"},
-		smsptest.Fault{Operation: "getPatientDetailsByNHSNumber", Rate: 0.1, Do: "stranger"},
-		smsptest.Fault{Rate: 0.02, Do: "hollow"},
-		smsptest.Fault{Rate: 0.03, Do: "code:SMSP-0003"},
-		smsptest.Fault{Rate: 0.10, Delay: 50 * time.Millisecond},
-		smsptest.Fault{Skip: 40, Times: 6, Delay: 6 * time.Second}, // longer than the budget
-	)
+		badDay("getPatientDetailsBySearch", "getPatientDetailsByNHSNumber"),
+		simulator.Fault{Rate: 0.03, Do: "code:SMSP-0003"},
+	),
+	"pds": append(
+		badDay(simulator.Read, simulator.Search),
+		simulator.Fault{Rate: 0.03, Do: "code:UNKNOWN_ERROR"},
+	),
+}
+
+// badDay is what goes wrong anywhere. Another patient's record comes from strangers.
+func badDay(strangers ...string) []simulator.Fault {
+	faults := []simulator.Fault{
+		{Rate: 0.03, Do: "503"},
+		{Rate: 0.02, Do: "garbage"},
+		{Rate: 0.02, Do: "reset"},
+		{Rate: 0.02, Do: "hollow"},
+		{Rate: 0.10, Delay: 50 * time.Millisecond},
+		{Skip: 40, Times: 6, Delay: 6 * time.Second}, // longer than the budget
+	}
+	for _, op := range strangers {
+		faults = append(faults, simulator.Fault{Operation: op, Rate: 0.1, Do: "stranger"})
+	}
+	return faults
+}
+
+func checkInvariants(t *testing.T, backend, mode string) {
+	people := pdstest.People()
+	sim := providers[backend](t, people, badDays[backend]...)
 	dsn := program.migrated(t, pg.Server(t))
-	i := launchReady(t, serveSettings(dsn, sim.URL, map[string]string{
+	i := launchReady(t, beside(dsn, sim, map[string]string{
 		"REPLY_BUDGET": "4s", "COMMIT_TIMEOUT": "3900ms", "LOG_LEVEL": "debug", "ACK_MODE": mode,
 		"DUPLICATE_WINDOW_QUERY": "1h", // a slow machine may take a minute until it sends a query again
 	}))
@@ -326,7 +346,7 @@ func (s *sender) leaveHalfway(m message) (err error) {
 
 // resendQuietly sends what was answered AA once more, over one new connection, when nothing
 // else happens: the answers are the first ones and the provider is not asked (I5).
-func resendQuietly(t *testing.T, addr string, sim *smsptest.Server, seen *book) {
+func resendQuietly(t *testing.T, addr string, sim provider, seen *book) {
 	t.Helper()
 	l, err := dialLine(addr)
 	if err != nil {
@@ -411,7 +431,7 @@ func awaitDeferred(t *testing.T, db store.Audit) {
 
 // checkAsked checks that every question that reached the provider was announced in the
 // journal, once, and that every announced one has its end.
-func checkAsked(t *testing.T, stories map[store.ID]*story, sim *smsptest.Server) {
+func checkAsked(t *testing.T, stories map[store.ID]*story, sim provider) {
 	t.Helper()
 	announced := make(map[string]bool)
 	for _, s := range stories {
@@ -427,12 +447,12 @@ func checkAsked(t *testing.T, stories map[store.ID]*story, sim *smsptest.Server)
 	if sim.Asked() < 100 {
 		t.Errorf("the provider was asked %d times: too few to prove anything", sim.Asked())
 	}
-	for _, r := range sim.Requests() {
-		if !announced[r.MessageID] {
+	for _, q := range sim.questions() {
+		if !announced[q.id] {
 			t.Errorf("a question reached the provider that the journal does not hold")
 		}
-		if r.Problem != "" {
-			t.Errorf("the provider cannot read a question: %s", r.Problem)
+		if q.problem != "" {
+			t.Errorf("the provider cannot read a question: %s", q.problem)
 		}
 	}
 }

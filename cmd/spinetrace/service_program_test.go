@@ -143,10 +143,13 @@ type instance struct {
 // kernel chooses, and time limits for a machine that is busy with other tests.
 func serveSettings(dsn, smspURL string, set map[string]string) map[string]string {
 	all := map[string]string{
-		"ODS": "RXX", "BACKEND": "smsp", "SMSP_URL": smspURL, "STORE": dsn,
+		"ODS": "RXX", "BACKEND": "smsp", "STORE": dsn,
 		"RETRACE_AFTER": "0s", // the tests send the same few patients again and again
 		"MLLP_ADDR":     "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0",
 		"REPLY_BUDGET": "30s", "COMMIT_TIMEOUT": "20s",
+	}
+	if smspURL != "" {
+		all["SMSP_URL"] = smspURL
 	}
 	for name, value := range set {
 		all[name] = value
