@@ -23,7 +23,8 @@ type Commit struct {
 
 // Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
 // kind or an outcome that is not one of the constants, an opening, a closing or bodies
-// without an exchange that they could belong to, or what [Patient.Check] says of a patient.
+// without an exchange that they could belong to, or what [Patient.Check], [Work.Check] and
+// [Settlement.Check] say of their own.
 func (c Commit) Check() error {
 	if len(c.Entries) == 0 {
 		return fmt.Errorf("%w: no entries", ErrRejected)
@@ -50,6 +51,26 @@ func (c Commit) Check() error {
 	}
 	for _, p := range c.Patients {
 		if err := p.Check(); err != nil {
+			return err
+		}
+	}
+	return c.checkQueue()
+}
+
+// checkQueue is the part of Check that is about the queue.
+func (c Commit) checkQueue() error {
+	for _, s := range c.Settled {
+		if err := s.Check(); err != nil {
+			return err
+		}
+	}
+	for _, k := range c.Cancel {
+		if k.LocalID == "" {
+			return fmt.Errorf("%w: cancelled: no local number", ErrRejected)
+		}
+	}
+	for _, w := range c.Work {
+		if err := w.Check(); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ const MaxDoc = 64 << 10
 func (p Patient) Fit() Patient {
 	p.Key, p.Moved.Into = p.Key.Fit(), p.Moved.Into.Fit()
 	for _, at := range []*time.Time{&p.Told.At, &p.Found.At, &p.Moved.At} {
-		*at = at.UTC().Truncate(time.Microsecond)
+		*at = fitTime(*at)
 	}
 	return p
 }
@@ -103,10 +103,7 @@ func (p Patient) Fit() Patient {
 func (p Patient) Check() error {
 	p = p.Fit()
 	known := p.Told != (Told{}) || p.Found != (Found{}) || p.Moved != (Moved{})
-	for _, rule := range []struct {
-		kept bool
-		what string
-	}{
+	return firstBroken("patient", []rule{
 		{p.Key.LocalID != "", "no local number"},
 		{known, "nothing is told of it"},
 		{p.Told == (Told{}) || dated(p.Told.At, p.Told.Exchange), "told: no time or no exchange"},
@@ -120,12 +117,7 @@ func (p Patient) Check() error {
 		{isStatus(p.Found.Status), "found: unknown status"},
 		{p.Moved == (Moved{}) || dated(p.Moved.At, p.Moved.Exchange), "moved: no time or no exchange"},
 		{p.Moved.Into == (PatientKey{}) || p.Moved.Into.LocalID != "", "moved: into no local number"},
-	} {
-		if !rule.kept {
-			return fmt.Errorf("%w: patient: %s", ErrRejected, rule.what)
-		}
-	}
-	return nil
+	})
 }
 
 // dated tells whether a part has what orders it.

@@ -42,12 +42,13 @@ type Journal interface {
 	Answer(ctx context.Context, exchange ID) (reply []byte, ok bool, err error)
 }
 
-// A Store is a Journal with its life, its readers, and the index of patients that is kept
-// beside it.
+// A Store is a Journal with its life, its readers, and what is kept beside it: the index of
+// patients, and the queue of work.
 type Store interface {
 	Journal
 	Audit
 	Index
+	Queue
 
 	// Start connects, checks the schema and takes the chain; it returns when the store
 	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.

@@ -22,6 +22,7 @@ const (
 	toBody
 	fromSeen
 	toPatient
+	toWork
 )
 
 // column is one column of an insert, as an array of parameters.
@@ -56,6 +57,7 @@ const (
 	inReply
 	inPatient
 	inBody
+	inWork
 	inEvent
 )
 
@@ -70,6 +72,7 @@ var targets = [...]target{
 	{"reply", toReply, false, []column{colExchange, colAt, colOutcome, colFound}, ""},
 	patientTarget("false"),
 	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}, ""},
+	workTarget,
 	{"event", 0, true, []column{
 		colSeq, colAt, {"kind", "smallint", oidSmallint}, colExchange, {"doc", "text", oidText}, {"hash", "bytea", oidBytea}}, ""},
 }
@@ -79,20 +82,19 @@ var targets = [...]target{
 func (s shape) sql() string {
 	var with []string
 	n := 1
-	for i, t := range targets {
-		if t.bit&s != t.bit {
-			continue
+	for i, t := range targets[:inEvent] {
+		if t.bit&s == t.bit {
+			with = append(with, fmt.Sprintf("t%d as (%s)", i, t.sql(&n)))
 		}
-		q := t.sql(&n)
-		if i == inEvent && len(with) > 0 {
-			return "with " + strings.Join(with, ", ") + " " + q
-		}
-		if i == inEvent {
-			return q
-		}
-		with = append(with, fmt.Sprintf("t%d as (%s)", i, q))
 	}
-	return ""
+	q := targets[inEvent].sql(&n)
+	if s&toWork != 0 {
+		q += fmt.Sprintf(" cross join t%d", inWork) // what only selects is not run for its own sake
+	}
+	if len(with) == 0 {
+		return q
+	}
+	return "with " + strings.Join(with, ", ") + " " + q
 }
 
 func (t target) sql(n *int) string {
@@ -103,6 +105,8 @@ func (t target) sql(n *int) string {
 	}
 	rows := fmt.Sprintf("unnest(%s) as r (%s)", strings.Join(arrays, ", "), strings.Join(names, ", "))
 	switch {
+	case t.bit == toWork:
+		return fmt.Sprintf("select %s(%s)", t.table, strings.Join(arrays, ", "))
 	case t.bit == fromSeen:
 		return "delete from seen using " + rows + " where seen.control_id = r.control_id and seen.exchange = r.exchange"
 	case t.chain:
@@ -119,6 +123,7 @@ type batch struct {
 	replies []replyRow
 	forgets []replyRow
 	touched patientRows
+	acts    []act
 
 	claimed map[store.ClaimKey]store.ID
 	ended   map[store.ID]bool
@@ -152,6 +157,7 @@ func (b *batch) reset() {
 	}
 	b.claims, b.replies, b.forgets = b.claims[:0], b.replies[:0], b.forgets[:0]
 	clear(b.touched)
+	b.acts = b.acts[:0]
 	clear(b.claimed)
 	clear(b.ended)
 }
@@ -183,6 +189,11 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 	}
 	for _, patient := range p.patients {
 		b.touched.add(patient)
+	}
+	for _, a := range p.acts {
+		if a.act != addWork || p.receipt.Status == store.Kept {
+			b.acts = append(b.acts, a)
+		}
 	}
 	var opened, ended store.Event
 	for i, e := range entries {
@@ -311,6 +322,10 @@ func (b *batch) flushSorted(at time.Time) {
 	if len(b.touched) > 0 {
 		b.shape |= toPatient
 		b.touched.encode(b.columns[inPatient][:], at)
+	}
+	if len(b.acts) > 0 {
+		b.shape |= toWork
+		encodeActs(b.columns[inWork][:], b.acts)
 	}
 }
 

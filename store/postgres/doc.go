@@ -38,12 +38,19 @@
 // not read before they write, nor come in order. Rows are sorted by key, or two instances
 // would wait for each other.
 //
+// # Work
+//
+// What a commit says of the queue is done by a function of the database in the same statement,
+// one act after the other, as what the second does to an item depends on what the first did.
+// Items are claimed for a time, by skipping those that another instance is just claiming: no
+// transaction lasts as long as the work.
+//
 // # Operating
 //
 // The schema comes from [Migrate], which the database's owner runs; the service itself needs
 // no more than the role spinetrace_runtime of [RolesSQL], which may add to the journal, read
-// it, and keep the index. Triggers refuse changes to the journal even to its owner. Tables are partitioned
-// by month, 24 months ahead: see [Store.PartitionsUntil].
+// it, and keep the index and the queue. Triggers refuse changes to the journal even to its owner.
+// Tables are partitioned by month, 24 months ahead: see [Store.PartitionsUntil].
 //
 // In production, give the server a synchronous standby (synchronous_standby_names): a
 // failover to one that is behind loses events that were committed, which the store notices

@@ -22,8 +22,10 @@ type pending struct {
 	bodies []body // one for each entry
 	// patients are the commit's, as they are stored.
 	patients []store.Patient
-	key      store.ClaimKey
-	size     int
+	// acts are what it does to the queue, in order.
+	acts []act
+	key  store.ClaimKey
+	size int
 	// follows marks a commit of an exchange that has begun. Spine may have been asked: it
 	// is written even when its caller has gone.
 	follows bool

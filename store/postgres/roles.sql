@@ -3,7 +3,7 @@
 --   create role spinetrace_service login password '…' in role spinetrace_runtime;
 --
 -- spinetrace_runtime  the service: may add to the journal and read it, and keep the index of
---                     patients that is derived from it
+--                     patients that is derived from it and the queue of work
 -- spinetrace_reader   the auditor: may read, and record in a chain of commands that it looked
 -- spinetrace_pruner   clears away: may delete old claims
 
@@ -29,11 +29,11 @@ grant execute on function spinetrace_partitions_until
 
 grant insert on chain, event, exchange, reply, body to spinetrace_runtime;
 grant insert, update, delete on seen to spinetrace_runtime;
-grant select, insert, update, delete on patient to spinetrace_runtime;
-grant execute on function spinetrace_partitions to spinetrace_runtime;
+grant select, insert, update, delete on patient, work to spinetrace_runtime;
+grant execute on function spinetrace_partitions, spinetrace_work to spinetrace_runtime;
 
 grant insert on chain, event to spinetrace_reader;
-grant select on patient to spinetrace_reader;
+grant select on patient, work to spinetrace_reader;
 
 grant delete on seen to spinetrace_pruner;
 

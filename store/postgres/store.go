@@ -271,5 +271,7 @@ func (s *Store) prepare(c store.Commit) *pending {
 		p.patients = append(p.patients, patient.Fit())
 		p.size += 512 + len(patient.Told.Doc)
 	}
+	p.acts = actsOf(c)
+	p.size += 256 * len(p.acts)
 	return p
 }

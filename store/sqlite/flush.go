@@ -17,6 +17,8 @@ type call struct {
 	store.Commit
 	bodies   []packed        // one per entry
 	patients []store.Patient // as they are stored
+	settled  []store.Settlement
+	work     []store.Work
 	size     int
 	receipt  store.Receipt
 	done     chan error // holds one, so that the writer never waits for a caller
@@ -93,6 +95,12 @@ func (s *Store) pack(c store.Commit) *call {
 	for _, p := range c.Patients {
 		call.patients = append(call.patients, p.Fit())
 		call.size += len(p.Told.Doc)
+	}
+	for _, s := range c.Settled {
+		call.settled = append(call.settled, s.Fit())
+	}
+	for _, w := range c.Work {
+		call.work = append(call.work, w.Fit())
 	}
 	return call
 }

@@ -32,7 +32,7 @@ func (w *writer) keep(head *store.Head, now time.Time, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := w.told(at, c.patients); err != nil {
+	if err := w.beside(at, late, c); err != nil {
 		return err
 	}
 	c.receipt = store.Receipt{}
@@ -48,6 +48,14 @@ func (w *writer) keep(head *store.Head, now time.Time, c *call) error {
 		}
 	}
 	return nil
+}
+
+// beside writes what is kept beside the journal.
+func (w *writer) beside(at time.Time, late bool, c *call) error {
+	if err := w.told(at, c.patients); err != nil {
+		return err
+	}
+	return w.requeue(c, late)
 }
 
 // claimed claims the message for c's exchange, or returns the exchange that it belongs to.

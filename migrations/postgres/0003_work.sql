@@ -1,0 +1,85 @@
+-- +goose Up
+
+-- Rows come and go: what is dead is cleared away early, or the front of the queue would have to
+-- be read past it. Every claim moves the row in work_ready, so there is no room to be left on
+-- the page.
+create table work (
+  local_id  text        collate "C" not null,
+  authority text        collate "C" not null,
+  exchange  uuid        not null,
+  told      timestamptz not null,
+  kind      smallint    not null check (kind between 1 and 40),
+  due       timestamptz not null,
+  lease     timestamptz,
+  attempt   integer     not null check (attempt >= 0),
+  reason    text        not null check (octet_length(reason) <= 200),
+  parked    boolean     not null,
+  primary key (local_id, authority),
+  check (local_id <> '' or authority = exchange::text),
+  check (lease is null or not parked)
+) with (autovacuum_vacuum_scale_factor = 0.02);
+create index work_ready on work (parked, greatest(due, lease), exchange);
+comment on table work is
+  'Traces that are still to be made, one per patient at most; a message without a local number has its own, under its exchange in the place of the authority. told: as of when the message speaks; the newest keeps the item. lease: until when somebody has it, null: nobody. parked: an operator must decide.';
+
+-- A batch may say several things of one item, and what the second does depends on what the first
+-- did: the acts are done one after the other. They are sorted by key, so that two instances never
+-- wait for each other. A plan made while the table was empty must not read it from end to end
+-- when it is not.
+-- +goose StatementBegin
+create function spinetrace_work(
+  local_ids text[], authorities text[], acts smallint[], exchanges uuid[], times timestamptz[],
+  kinds smallint[], dues timestamptz[], reasons text[], attempts bigint[]) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+  a record;
+begin
+  for a in
+    select * from unnest(local_ids, authorities, acts, exchanges, times, kinds, dues, reasons, attempts)
+      as o (local_id, authority, act, exchange, told, kind, due, reason, attempt)
+  loop
+    if a.act = 1 then
+      insert into public.work as w (local_id, authority, exchange, told, kind, due, attempt, reason, parked)
+        values (a.local_id, a.authority, a.exchange, a.told, a.kind, a.due, 0, a.reason, false)
+        on conflict (local_id, authority) do update set
+          exchange = excluded.exchange, told = excluded.told, kind = excluded.kind, due = excluded.due,
+          lease = case when w.exchange = excluded.exchange then w.lease end,
+          reason = excluded.reason, parked = false
+        where w.exchange = excluded.exchange or (excluded.told, excluded.exchange) > (w.told, w.exchange);
+    elsif a.act = 2 then
+      delete from public.work w where w.local_id = a.local_id and w.authority = a.authority;
+    elsif a.act = 3 then
+      delete from public.work w where w.local_id = a.local_id and w.authority = a.authority
+        and w.exchange = a.exchange and (a.attempt = 0 or w.attempt = a.attempt and w.lease is not null);
+    else
+      update public.work w set due = coalesce(a.due, w.due), lease = null, reason = a.reason, parked = a.act = 5
+        where w.local_id = a.local_id and w.authority = a.authority
+        and w.exchange = a.exchange and (a.attempt = 0 or w.attempt = a.attempt and w.lease is not null);
+    end if;
+  end loop;
+  return cardinality(acts);
+end
+$$;
+-- +goose StatementEnd
+comment on function spinetrace_work is
+  'Changes the queue: 1 adds an item, 2 cancels one, 3 settles it as done, 4 to be tried again, 5 to be parked.';
+revoke execute on function spinetrace_work from public;
+
+-- Who was given a role by the release before needs its rights on this table as well, and has
+-- them before the new program starts. "migrate roles" gives the same.
+-- +goose StatementBegin
+do $$
+begin
+  if to_regrole('spinetrace_runtime') is not null then
+    grant select, insert, update, delete on work to spinetrace_runtime;
+    grant execute on function spinetrace_work to spinetrace_runtime;
+  end if;
+  if to_regrole('spinetrace_reader') is not null then
+    grant select on work to spinetrace_reader;
+  end if;
+end
+$$;
+-- +goose StatementEnd
+
+-- Programs of versions 1 and 2 run on, but know of no queue: what is in it waits.
+insert into schema_version (version, oldest_program) values (3, 1);

@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+
+	"spinetrace/store"
+)
+
+// workTarget is the function that changes the queue. Being read by the insert into event, it is
+// run before the other targets, in every shape.
+var workTarget = target{"spinetrace_work", toWork, false, []column{
+	{"local_ids", "text", oidText}, {"authorities", "text", oidText}, {"acts", "smallint", oidSmallint},
+	{"exchanges", "uuid", oidUUID}, {"times", "timestamptz", oidTimestamp}, {"kinds", "smallint", oidSmallint},
+	{"dues", "timestamptz", oidTimestamp}, {"reasons", "text", oidText}, {"attempts", "bigint", oidBigint}}, ""}
+
+// act is one thing that a commit does to the queue.
+type act struct {
+	act      int16
+	key      store.PatientKey
+	exchange store.ID
+	told     time.Time
+	kind     store.WorkKind
+	due      time.Time // zero: as it was
+	reason   string
+	attempt  int
+}
+
+// The acts, as spinetrace_work knows them.
+const (
+	addWork int16 = 1 + iota
+	cancelWork
+	workDone
+	workAgain
+	parkWork
+)
+
+// actsOf returns what c does to the queue, in order.
+func actsOf(c store.Commit) []act {
+	var acts []act
+	for _, s := range c.Settled {
+		s = s.Fit()
+		a := act{workDone, store.ItemKey(s.Patient, s.Exchange), s.Exchange, time.Time{}, 0, s.Again, s.Reason, s.Attempt}
+		switch {
+		case s.Park:
+			a.act = parkWork
+		case !s.Again.IsZero():
+			a.act = workAgain
+		}
+		acts = append(acts, a)
+	}
+	for _, key := range c.Cancel {
+		acts = append(acts, act{act: cancelWork, key: key.Fit()})
+	}
+	for _, w := range c.Work {
+		w = w.Fit()
+		acts = append(acts, act{addWork, store.ItemKey(w.Patient, w.Exchange), w.Exchange, w.Told, w.Kind, w.Due, w.Reason, 0})
+	}
+	return acts
+}
+
+// encodeActs appends the acts to the columns, by key: two instances that change the same rows in
+// different orders would wait for each other. Those of one key stay in order.
+func encodeActs(c []array, acts []act) {
+	slices.SortStableFunc(acts, func(x, y act) int { return x.key.Compare(y.key) })
+	for _, a := range acts {
+		c[0].text(a.key.LocalID)
+		c[1].text(a.key.Authority)
+		c[2].smallint(a.act)
+		c[3].uuid(a.exchange)
+		c[4].time(a.told)
+		c[5].smallint(int16(a.kind))
+		if a.due.IsZero() {
+			c[6].null()
+		} else {
+			c[6].time(a.due)
+		}
+		c[7].text(a.reason)
+		c[8].bigint(int64(a.attempt))
+	}
+}
+
+// workColumns are what scanWork reads, of a table or a query called w.
+const workColumns = `w.local_id, w.authority, w.exchange, w.told, w.kind, w.due, w.lease, w.attempt, w.reason, w.parked `
+
+// claimSQL claims what has been due for longest. Its order and its limit make it read work_ready
+// from the front; a row that somebody is just claiming, or settling, is passed over.
+const claimSQL = `with ready as materialized (
+		select local_id, authority, greatest(due, lease) as since from work
+		where not parked and greatest(due, lease) <= $1
+		order by parked, greatest(due, lease), exchange limit $2 for update skip locked)
+	update work w set attempt = w.attempt + 1, lease = $3 from ready r
+	where w.local_id = r.local_id and w.authority = r.authority
+	returning ` + workColumns + `, r.since`
+
+// Claim implements [store.Queue]. It has a connection of its own, as the pool would run a
+// statement twice whose answer was lost.
+func (s *Store) Claim(ctx context.Context, n int, lease time.Duration) ([]store.Work, error) {
+	conn, err := s.reader.Conn(ctx)
+	if err != nil {
+		return nil, readError("claim", err)
+	}
+	defer conn.Close()
+	now := s.opts.Now()
+	rows, err := conn.QueryContext(ctx, claimSQL, now, max(n, 0), now.Add(lease))
+	if err != nil {
+		return nil, readError("claim", err)
+	}
+	type claimed struct {
+		work  store.Work
+		since time.Time
+	}
+	var found []claimed
+	err = scan(rows, func() error {
+		var c claimed
+		err := scanWork(rows, &c.work, &c.since)
+		found = append(found, c)
+		return err
+	})
+	if err != nil {
+		return nil, readError("claim", err)
+	}
+	slices.SortFunc(found, func(a, b claimed) int {
+		return cmp.Or(a.since.Compare(b.since), bytes.Compare(a.work.Exchange[:], b.work.Exchange[:]))
+	})
+	work := make([]store.Work, len(found))
+	for i, c := range found {
+		work[i] = c.work
+	}
+	return work, nil
+}
+
+// Pending implements [store.Queue].
+func (s *Store) Pending(ctx context.Context, parked bool, limit int) ([]store.Work, error) {
+	const q = "select " + workColumns + "from work w where parked = $1 order by parked, greatest(due, lease), exchange limit $2"
+	rows, err := s.reader.QueryContext(ctx, q, parked, max(limit, 0))
+	if err != nil {
+		return nil, readError("pending", err)
+	}
+	var work []store.Work
+	err = scan(rows, func() error {
+		var w store.Work
+		err := scanWork(rows, &w)
+		work = append(work, w)
+		return err
+	})
+	if err != nil {
+		return nil, readError("pending", err)
+	}
+	return work, nil
+}
+
+// scanWork reads a row of workColumns, and what follows them.
+func scanWork(row interface{ Scan(...any) error }, w *store.Work, more ...any) error {
+	var key store.PatientKey
+	var lease sql.NullTime
+	err := row.Scan(append([]any{&key.LocalID, &key.Authority, &w.Exchange, &w.Told, &w.Kind, &w.Due, &lease,
+		&w.Attempt, &w.Reason, &w.Parked}, more...)...)
+	w.Patient, w.Told, w.Due = store.ItemPatient(key), w.Told.UTC(), w.Due.UTC()
+	if lease.Valid {
+		w.Until = lease.Time.UTC()
+	}
+	return err
+}
+
+// NextDue implements [store.Queue].
+func (s *Store) NextDue(ctx context.Context) (due time.Time, ok bool, err error) {
+	const q = "select greatest(due, lease) from work where not parked order by parked, greatest(due, lease), exchange limit 1"
+	err = s.reader.QueryRowContext(ctx, q).Scan(&due)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return time.Time{}, false, nil
+	case err != nil:
+		return time.Time{}, false, readError("next due", err)
+	}
+	return due.UTC(), true, nil
+}
