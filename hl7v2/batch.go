@@ -211,15 +211,18 @@ func lineEnd(b []byte) int {
 func lineStarts(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		end := lineMark(b)
-		for at := 0; at < len(b) && yield(at); {
+		for at := 0; ; {
+			for end == '\r' && at < len(b) && b[at] == '\n' {
+				at++
+			}
+			if at == len(b) || !yield(at) {
+				return
+			}
 			i := bytes.IndexByte(b[at:], end)
 			if i < 0 {
 				return
 			}
 			at += i + 1
-			for end == '\r' && at < len(b) && b[at] == '\n' {
-				at++
-			}
 		}
 	}
 }

@@ -41,6 +41,8 @@ func TestSplit(t *testing.T) {
 		"message in a text":     {msh + "\rNTE|1||as sent:\n" + msh + "\r", []string{msh + "\rNTE|1||as sent:\n" + msh + "\r"}, "", false},
 		"CR in a text":          {msh + "\nNTE|1||a\rb\n" + msh + "\n", []string{msh + "\nNTE|1||a\rb\n", msh + "\n"}, "", false},
 		"blank lines":           {"\r\n" + one + "\r\n\r\n" + two, []string{one + "\r\n\r\n", two}, "", false},
+		"LF before a batch":     {"\n\n" + bhs + one + "BTS|1\r", []string{one}, "B1", false},
+		"LF before a message":   {"\n" + one, []string{one}, "", false},
 		"one segment each":      {msh + "\n" + msh, []string{msh + "\n", msh}, "", false},
 		"text":                  {"hello", []string{"hello"}, "", false},
 		"text before a message": {"hello\r" + one, []string{"hello\r", one}, "", false},
