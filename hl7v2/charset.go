@@ -205,23 +205,8 @@ func (c Charset) encodeMulti(s string) []byte {
 	return []byte(strings.ReplaceAll(out, substitute, "?"))
 }
 
-// appendRune appends r in the set, folded if need be, and reports whether it
-// was there as it is. Text of a multi-byte set stays UTF-8 until the message
-// is complete.
-func (c Charset) appendRune(dst []byte, r rune) ([]byte, bool) {
-	if out, ok := c.appendExact(dst, r); ok {
-		return out, true
-	}
-	for _, f := range foldRune(r) {
-		if out, ok := c.appendExact(dst, f); ok {
-			dst = out
-		} else {
-			dst = append(dst, '?')
-		}
-	}
-	return dst, false
-}
-
+// appendExact appends r in the set, and reports whether it is there. Text of a
+// multi-byte set stays UTF-8 until the message is complete.
 func (c Charset) appendExact(dst []byte, r rune) ([]byte, bool) {
 	switch t := &charsetTable[c]; {
 	case r < utf8.RuneSelf:

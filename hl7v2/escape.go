@@ -173,12 +173,29 @@ func (c codec) appendText(dst []byte, text string) (out []byte, exact bool) {
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(text[i:])
-		var ok bool
-		dst, ok = c.charset.appendRune(dst, r)
-		exact = exact && ok
 		i += size
+		if out, ok := c.charset.appendExact(dst, r); ok {
+			dst = out
+			continue
+		}
+		dst, exact = c.appendFolded(dst, r), false
 	}
 	return dst, exact
+}
+
+// appendFolded appends what stands for a character that the set lacks. That can
+// be a delimiter of the message like any other text.
+func (c codec) appendFolded(dst []byte, r rune) []byte {
+	for _, f := range foldRune(r) {
+		if f < utf8.RuneSelf {
+			dst = c.appendASCII(dst, byte(f))
+		} else if out, ok := c.charset.appendExact(dst, f); ok {
+			dst = out
+		} else {
+			dst = c.appendASCII(dst, '?')
+		}
+	}
+	return dst
 }
 
 // isWordByte reports whether b is a letter, a digit or a space, which no

@@ -183,6 +183,22 @@ func TestSetWritesTheMessagesCharset(t *testing.T) {
 	}
 }
 
+// What stands for a character that the set lacks is text, and no delimiter.
+func TestFoldedCharactersAreEscaped(t *testing.T) {
+	m := parse(t, "MSH|-'\\?|PAS|||||||||||||||ASCII\rPID|1|old|x\r")
+	const text = "O’Neil–Łukasz 山"
+	if err := m.Set(MustPath("PID-2"), text); err != nil {
+		t.Fatal(err)
+	}
+	again := parse(t, string(m.Bytes()))
+	if got := again.Get(MustPath("PID-2")); got != "O'Neil-Lukasz ?" {
+		t.Errorf("%q reads %q", m.Bytes(), got)
+	}
+	if !slices.Contains(m.Warnings(), Replaced) {
+		t.Error("no warning")
+	}
+}
+
 func TestNamesOfWarningsAndCharsets(t *testing.T) {
 	for w := range warnings {
 		if w.String() == "" {
