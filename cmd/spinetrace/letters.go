@@ -58,12 +58,11 @@ func readLetter(name string, in io.Reader) ([]byte, error) {
 // Any other is text: a message starts at each MSH segment, a file with a batch or file header
 // (BHS, FHS) is one frame. Line ends become CR.
 func splitMessages(content []byte) ([][]byte, error) {
-	const vt = 0x0b
-	if len(content) > 0 && content[0] == vt {
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	if bytes.HasPrefix(bytes.TrimLeft(content, "\r\n\t "), []byte("\v")) {
 		return readFrames(bytes.NewReader(content))
 	}
-	text := bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
-	text = carriageReturns(bytes.TrimSpace(text))
+	text := bytes.TrimSpace(unframed(carriageReturns(bytes.TrimSpace(content))))
 	batch := hl7v2.Split(text)
 	switch start := string(text[:min(3, len(text))]); {
 	case start != "MSH" && start != "BHS" && start != "FHS":
@@ -88,6 +87,16 @@ func carriageReturns(text []byte) []byte {
 	}
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r"))
 	return bytes.ReplaceAll(text, []byte("\n"), []byte("\r"))
+}
+
+// unframed leaves out what is left of MLLP frames around the lines of text: within a message
+// it would end its frame, and what is behind it would be sent and never told of.
+func unframed(text []byte) []byte {
+	lines := bytes.Split(text, []byte("\r"))
+	for i, line := range lines {
+		lines[i] = bytes.TrimRight(bytes.TrimLeft(line, "\n\v\x1c"), "\x1c")
+	}
+	return bytes.Join(lines, []byte("\r"))
 }
 
 func readFrames(r io.Reader) ([][]byte, error) {

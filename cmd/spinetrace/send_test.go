@@ -327,15 +327,20 @@ func TestSplitMessages(t *testing.T) {
 		in   string
 		want []string
 	}{
-		"as sent":         {one, []string{one}},
-		"Unix lines":      {lines(one, "\n"), []string{one}},
-		"Windows lines":   {lines(one+two, "\r\n"), []string{one, two}},
-		"blank lines":     {"\n" + lines(one, "\n") + "\n\n" + lines(two, "\n") + "\n", []string{one, two}},
-		"byte order mark": {"\ufeff" + one, []string{one}},
-		"LF is data":      {strings.Replace(one, "1962", "\n1962", 1), []string{strings.Replace(one, "1962", "\n1962", 1)}},
-		"MSH in a text":   {one + "NTE|1\rMSH is no header\r" + two, []string{one + "NTE|1\rMSH is no header\r", two}},
-		"MLLP frames":     {framed.String(), []string{one, two}},
-		"batch":           {"BHS|^~\\&\r" + one + "BTS|1\r", []string{"BHS|^~\\&\r" + one + "BTS|1\r"}},
+		"as sent":                      {one, []string{one}},
+		"Unix lines":                   {lines(one, "\n"), []string{one}},
+		"Windows lines":                {lines(one+two, "\r\n"), []string{one, two}},
+		"blank lines":                  {"\n" + lines(one, "\n") + "\n\n" + lines(two, "\n") + "\n", []string{one, two}},
+		"byte order mark":              {"\ufeff" + one, []string{one}},
+		"LF is data":                   {strings.Replace(one, "1962", "\n1962", 1), []string{strings.Replace(one, "1962", "\n1962", 1)}},
+		"MSH in a text":                {one + "NTE|1\rMSH is no header\r" + two, []string{one + "NTE|1\rMSH is no header\r", two}},
+		"MLLP frames":                  {framed.String(), []string{one, two}},
+		"frames after blank lines":     {"\r\n" + framed.String(), []string{one, two}},
+		"frames behind a mark":         {"\ufeff" + framed.String(), []string{one, two}},
+		"frames without the first VT":  {framed.String()[1:], []string{one, two}},
+		"what is left of frames, CRLF": {one + "\x1c\r\n\v" + two + "\x1c\r\n", []string{one, two}},
+		"a batch in what is left":      {"BHS|^~\\&\r" + one + "BTS|1\r\x1c\r", []string{"BHS|^~\\&\r" + one + "BTS|1\r"}},
+		"batch":                        {"BHS|^~\\&\r" + one + "BTS|1\r", []string{"BHS|^~\\&\r" + one + "BTS|1\r"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parts, err := splitMessages([]byte(tt.in))
