@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"spinetrace/hl7v2"
 	"spinetrace/store"
@@ -109,7 +110,18 @@ func (h *Handler) gather(batch hl7v2.Batch, answers [][]byte) []byte {
 		}
 		// No message of the batch is answered: that is told in a batch without answers.
 	}
+	if answersAnother(batch) {
+		return nil
+	}
 	return batch.Reply(func() hl7v2.Header { return h.header("") }, answers)
+}
+
+// answersAnother tells a batch that is itself the answer to one, by its reference and by what
+// is in it: answering it could start a loop.
+func answersAnother(batch hl7v2.Batch) bool {
+	return batch.Header.Raw(pathReference) != "" && !slices.ContainsFunc(batch.Messages, func(message []byte) bool {
+		return !looksLikeAnswer(hl7v2.Head(message))
+	})
 }
 
 // keepRest writes down what is in no message of a batch that is not as it should be. It is
@@ -210,6 +222,7 @@ func readdress(answer, first *hl7v2.Message) {
 
 var (
 	pathBatchID      = hl7v2.MustPath("BHS-11")
+	pathReference    = hl7v2.MustPath("BHS-12") // of the batch that this one answers
 	pathFileID       = hl7v2.MustPath("FHS-11")
 	pathAckControlID = hl7v2.MustPath("MSA-2")
 )

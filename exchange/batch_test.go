@@ -80,6 +80,48 @@ func TestAnAnswerAmongMessagesDoesNotSilenceThem(t *testing.T) {
 	}
 }
 
+// Answering an answer could start a loop, whatever is wrong with it. Each is recorded.
+func TestNoAnswerIsAnswered(t *testing.T) {
+	const ack = "MSH|^~\\&|PAS|RXX|NHSTRACE|RXX|20261122||ACK^A28^ACK|X1|P|2.4\nMSA|AA|NT1"
+	const empty = "BHS|^~\\&|PAS|RXX|||||||B2|B1\nBTS|0"
+	for name, message := range map[string]string{
+		"with a line that is no segment": ack + "\nthis is none",
+		"with unusable delimiters":       strings.Replace(ack, "^~\\&", "^^~\\", 1),
+		"without MSA":                    strings.Replace(strings.Replace(ack, "MSA", "NTE", 1), "ACK^A28^ACK", "RSP^K22", 1),
+		"in a batch":                     "BHS|^~\\&|PAS|RXX|||||||B2|B1\n" + ack + "\nBTS|1",
+		"in a batch that is too large":   "BHS|^~\\&|PAS|RXX|||||||B2|B1" + strings.Repeat("\n"+ack, maxBatch+1),
+		"an empty batch of answers":      empty,
+	} {
+		r := newRig(t, says(pds.Result{}, errBackEnd))
+		if got := r.send(t, message); got != "" {
+			t.Errorf("%s: answered\n%s", name, got)
+		}
+		if want := "exchanged"; message != empty && r.journal.story() != want {
+			t.Errorf("%s: journal: %s; want %s", name, r.journal.story(), want)
+		}
+	}
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	if long, err := r.HandleOversize(context.Background(), peer, nil, wire(ack), 1<<30); err != nil || long != nil {
+		t.Errorf("too long: answered %q, %v", long, err)
+	}
+	r.journal.before = func() { r.journal.before = nil; panic("HALVORSEN") }
+	if got := r.send(t, ack); got != "" {
+		t.Errorf("a dead letter: answered\n%s", got)
+	}
+	if story := r.journal.story(); story != "exchanged exchanged" {
+		t.Errorf("journal: %s", story)
+	}
+}
+
+func TestAnOversizeBatchIsRefusedAsItsFirstMessage(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	batch := "FHS|^~\\&|PAS\nBHS|^~\\&|PAS|RXX|||||||B1\n" + numbered(adt("A03", primrose), 1) + "\n" + numbered(adt("A03", primrose), 2)
+	reply, err := r.HandleOversize(context.Background(), peer, nil, wire(batch), 1<<30)
+	if got := lines(reply); err != nil || !strings.Contains(got, "\nMSA|AR|M1|Message too large: 1073741824 bytes\n") {
+		t.Errorf("answer, %v:\n%s", err, got)
+	}
+}
+
 func TestBytesOfABatchThatAreNoMessageAreRecorded(t *testing.T) {
 	r := newRig(t, says(pds.Result{}, errBackEnd))
 	if got := r.send(t, "BHS|^~\\&|PAS|RXX|||||||B1\n"+primrose+"\nBTS|1"); !strings.HasSuffix(got, "BTS|0|count mismatch") {

@@ -207,13 +207,15 @@ func (x *exchange) deadLetter() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
 	facts := store.Facts{Peer: x.facts.Peer, Ack: string(r.ack), Outcome: r.outcome.String(), Reason: "internal error"}
+	parts := []store.Part{{Kind: store.Frame, Data: x.frame}}
+	if r.bytes != nil {
+		parts = append(parts, store.Part{Kind: store.Reply, Data: r.bytes})
+	}
 	_, err := x.h.Journal.Commit(ctx, store.Commit{
 		Exchange: id,
 		Open:     &store.Opening{},
-		Entries: []store.Entry{{Kind: store.Exchanged, Facts: facts, Parts: []store.Part{
-			{Kind: store.Frame, Data: x.frame}, {Kind: store.Reply, Data: r.bytes},
-		}}},
-		Close: &store.Closing{Outcome: r.outcome},
+		Entries:  []store.Entry{{Kind: store.Exchanged, Facts: facts, Parts: parts}},
+		Close:    &store.Closing{Outcome: r.outcome},
 	})
 	if err != nil {
 		x.plan.query = false // its plan may be what failed

@@ -57,24 +57,30 @@ func (x *exchange) unrecorded(cause error) ([]byte, error) {
 // notNow is the answer to a message that cannot be dealt with now; nil if its sender would not
 // hear of it, or it is an answer itself.
 func (h *Handler) notNow(m *hl7v2.Message) (reply []byte, code hl7v2.AckCode) {
-	if m != nil && isAnswer(m) {
-		return nil, ""
-	}
 	r := h.nackPlain(m, unavailable)
 	return h.wanted(m, r.bytes, r.ack), r.ack
 }
 
 // HandleOversize answers a frame that was longer than the limit, of which only the first
-// bytes were kept: AR 207, with the control id if it could be read.
+// bytes were kept: AR 207, with the control id if it could be read. A batch is answered as if
+// it were its first message.
 func (h *Handler) HandleOversize(ctx context.Context, peer netip.AddrPort, state *tls.ConnectionState, head []byte, size int64) (answer []byte, err error) {
 	x := h.begin(ctx, peer, state, head)
 	defer x.end()
 	defer x.rescue(&answer, &err)
-	x.m = hl7v2.Head(head)
+	x.m = firstHead(head)
 	x.name(x.m)
 	r := h.nackText(x.m, tooLarge, fmt.Sprintf("Message too large: %d bytes", size))
 	x.plan = plan{name: "oversize", unclaimed: true, reply: func(pds.Result, error) reply { return r }}
 	return x.close(r)
+}
+
+// firstHead reads the header of a message, or of the first in a batch.
+func firstHead(b []byte) *hl7v2.Message {
+	if batch := hl7v2.Split(b); batch.Header != nil && len(batch.Messages) > 0 {
+		b = batch.Messages[0]
+	}
+	return hl7v2.Head(b)
 }
 
 // HandleBroken records bytes that never became a message. Nothing is answered. At most ten

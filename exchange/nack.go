@@ -201,13 +201,26 @@ func isQuery(m *hl7v2.Message) bool {
 	return code == "QRY" || code == "QBP" || code == "QCN"
 }
 
+// looksLikeAnswer is isAnswer for a message of which perhaps the header alone can be read.
+func looksLikeAnswer(m *hl7v2.Message) bool {
+	if m == nil {
+		return false
+	}
+	code, _, _ := m.Type()
+	return code == "RSP" || code == "ADR" || isAnswer(m)
+}
+
 // nackPlain is a plain ACK that refuses a message.
 func (h *Handler) nackPlain(m *hl7v2.Message, c condition) reply {
 	return h.nackText(m, c, nacks[c].fault.Text)
 }
 
-// nackText is nackPlain with another text for people.
+// nackText is nackPlain with another text for people. An answer is not refused, whatever is
+// wrong with it.
 func (h *Handler) nackText(m *hl7v2.Message, c condition, text string) reply {
+	if looksLikeAnswer(m) {
+		return unanswered()
+	}
 	n := nacks[c]
 	n.fault.Text = text
 	code := h.refusal(m, n)

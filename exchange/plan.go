@@ -116,11 +116,14 @@ func isAnswer(m *hl7v2.Message) bool {
 	return code == "ACK" || m.Count("MSA") > 0
 }
 
+// unanswered is the reply to a message that is an answer itself: none.
+func unanswered() reply {
+	return reply{outcome: store.Unanswered, reason: "an answer, sent to us by mistake"}
+}
+
 // silent is the plan for a message that is recorded and never answered.
 func silent() plan {
-	return plan{name: "answer", unclaimed: true, reply: func(pds.Result, error) reply {
-		return reply{outcome: store.Unanswered, reason: "an answer, sent to us by mistake"}
-	}}
+	return plan{name: "answer", unclaimed: true, reply: func(pds.Result, error) reply { return unanswered() }}
 }
 
 // headerFault checks MSH in the order of the condition table (spec/hl7v2.md 3.5).
