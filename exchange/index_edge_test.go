@@ -1,0 +1,86 @@
+package exchange_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"spinetrace/pds"
+)
+
+// TestNothingButTheOneAskedAbout: a question by two numbers that belong to two people is completed
+// from neither, and what is found for a number of several records is learned for none.
+func TestNothingButTheOneAskedAbout(t *testing.T) {
+	s := newIndexed(t)
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A03", "B1", numbered), "MSA|AA|B1|Event not used")
+	p.wantAck(adt("A03", "B2", local("RXX7654321^^^RXX", numbered, "9990000018", "9990000026")), "MSA|AA|B2|Event not used")
+	parameters := "@PID.3.1^RXX1234567~@PID.3.4^RXX~@PID.3.1^9990000026~@PID.3.4^NHS"
+	p.wantReply(q22("B3", parameters), "RSP^K22^RSP_K21", "MSA|AA|B3|No match\rQAK|TAG0042|NF|IHE PDQ Query|0|0|0\r"+qpd("IHE PDQ Query", parameters))
+	s.wantAsked(t, 0)
+
+	p.wantAck(adt("A03", "B4", local("RXX2222222^^^RXX", numbered)), "MSA|AA|B4|Event not used")
+	p.wantReply(q21("B5", nhsIdentifier), "RSP^K21^RSP_K21", "MSA|AA|B5\rQAK|TAG0042|OK|Q21^Get Person Demographics^HL70471|1|1|0\r"+
+		qpd("Q21^Get Person Demographics^HL70471", nhsIdentifier)+"PID|1||"+nhsIdentifier+recordPID)
+	s.wantAsked(t, 1)
+	for _, id := range []string{"RXX1234567", "RXX2222222"} {
+		entries, err := s.disk.Named(t.Context(), id, 1)
+		if err != nil || len(entries) != 1 || !entries[0].Found.At.IsZero() {
+			t.Errorf("%s: an entry was said to be verified: %v", id, err)
+		}
+	}
+}
+
+// TestIndexDoesNotAskByWhatMayNotBeSent: wildcards, truncated names and the names of people whom
+// nobody knows are in messages, and never in a question that the index completes.
+func TestIndexDoesNotAskByWhatMayNotBeSent(t *testing.T) {
+	for name, edits := range map[string][]string{
+		"wildcard in the family name": {"HALVORSEN", "HALV*"},
+		"nobody knows who it is":      {"HALVORSEN^PRIMROSE", "UNKNOWN^FEMALE"},
+		"PID-31":                      {"|NSTS03", "Y|NSTS03"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newIndexed(t)
+			p := s.open(t).dial(t)
+			p.wantAck(adt("A03", "W1", unnumbered, edits...), "MSA|AA|W1|Event not used")
+			got := p.ask(q21("W2", "RXX1234567^^^RXX^MR"))
+			if !strings.Contains(got, "\rMSA|AE|W2|Family name or NHS number required\r") {
+				t.Errorf("answered %q", got)
+			}
+			s.wantAsked(t, 0)
+		})
+	}
+	s := newIndexed(t)
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A03", "W3", unnumbered, "PRIMROSE", "PRIM*", "LS99 1AA", "LS9%"), "MSA|AA|W3|Event not used")
+	p.wantAck(q21("W4", "RXX1234567^^^RXX^MR"), "MSA|AA|W4")
+	if req := s.wantAsked(t, 1); req.Want != pds.DetailsBySearch || req.Who.Given != "" || req.Who.Postcode != "" {
+		t.Error("a wildcard was sent")
+	}
+}
+
+// TestLocalCopyForPIX: a number from a provider's local copy is told only if it is the one that
+// was verified before.
+func TestLocalCopyForPIX(t *testing.T) {
+	s := newIndexed(t)
+	s.handler.RetraceAfter = 1 // a nanosecond: what is verified is asked about again
+	res := matched()
+	res.Outcome = pds.Stale
+	s.provider.say = says(res)
+	clock := noon()
+	s.handler.Now = func() time.Time { return clock }
+	p := s.open(t).dial(t)
+	const mrn = "RXX1234567^^^RXX^MR"
+	const nobody = "QAK|TAG0042|NF|IHE PIX Query|0|0|0\r"
+	p.wantAck(adt("A03", "P1", numbered), "MSA|AA|P1|Event not used")
+	p.wantReply(q23("P2", mrn), "RSP^K23^RSP_K23", "MSA|AA|P2|Local copy, Spine unavailable\r"+nobody+qpd("IHE PIX Query", mrn))
+	s.provider.say = says(matched())
+	p.wantAck(q23("P3", mrn), "MSA|AA|P3")
+	clock = clock.Add(time.Hour)
+	s.provider.say = says(res)
+	p.wantReply(q23("P4", mrn), "RSP^K23^RSP_K23", "MSA|AA|P4|Local copy, Spine unavailable\rQAK|TAG0042|OK|IHE PIX Query|1|1|0\r"+qpd("IHE PIX Query", mrn)+
+		"PID|||"+nhsIdentifier+"||~^^^^^^S\r")
+	res.NHSNumber = survivor
+	s.provider.say = says(res)
+	p.wantReply(q23("P5", mrn), "RSP^K23^RSP_K23", "MSA|AA|P5|Local copy, Spine unavailable\r"+nobody+qpd("IHE PIX Query", mrn))
+}
