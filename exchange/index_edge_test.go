@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"spinetrace/exchange"
 	"spinetrace/pds"
 )
 
@@ -83,4 +84,28 @@ func TestLocalCopyForPIX(t *testing.T) {
 	res.NHSNumber = survivor
 	s.provider.say = says(res)
 	p.wantReply(q23("P5", mrn), "RSP^K23^RSP_K23", "MSA|AA|P5|Local copy, Spine unavailable\r"+nobody+qpd("IHE PIX Query", mrn))
+}
+
+// TestFeedWithoutAuthorities: numbers that a feed sends without an authority are found by the
+// trust's own, if it has no second one.
+func TestFeedWithoutAuthorities(t *testing.T) {
+	const mrn = "RXX1234567^^^RXX^MR"
+	for name, tt := range map[string]struct {
+		domains string
+		msa     string
+	}{
+		"one domain":  {"RXX", "MSA|AA|A2"},
+		"two domains": {"RXX,RYY", "MSA|AE|A2|Unknown identifier"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newIndexed(t)
+			var err error
+			if s.handler.Domains, err = exchange.ParseDomains(tt.domains); err != nil {
+				t.Fatal(err)
+			}
+			p := s.open(t).dial(t)
+			p.wantAck(adt("A28", "A1", numbered, "^^^RXX^MR", "^^^^MR"), "MSA|AA|A1|Verified")
+			p.wantAck(q23("A2", mrn), tt.msa)
+		})
+	}
 }

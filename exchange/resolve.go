@@ -93,6 +93,9 @@ func alike(all []store.Patient) bool {
 // must be one trust's only.
 func (q *query) byLocal(key store.PatientKey) (store.Patient, bool, *fault) {
 	if key.Authority != "" {
+		if _, said := q.known.patient(key); !said && q.onlyOurs(key) {
+			key.Authority = ""
+		}
 		p, ok := q.known.current(key)
 		return p, ok, nil
 	}
@@ -110,6 +113,16 @@ func (q *query) byLocal(key store.PatientKey) (store.Patient, bool, *fault) {
 		return found[0], true, nil
 	}
 	return store.Patient{}, false, &fault{noDomain, &q.where}
+}
+
+// onlyOurs tells whether a number is of the only domain that the trust has: feeds that leave the
+// authority out mean no other.
+func (q *query) onlyOurs(key store.PatientKey) bool {
+	if len(q.h.Domains) != 1 {
+		return false
+	}
+	d := q.h.Domains[0]
+	return key.Authority == q.h.authority(d.Namespace, d.OID)
 }
 
 // mostMerges bounds how many merges are followed: a circle ends.
