@@ -53,7 +53,7 @@
 //	frame  FS then nothing for 250 ms    the frame ends; a CR that comes later is swallowed
 //	frame  FS then another               both are data
 //	frame  VT before any byte            ignored
-//	frame  VT then MSH                   the peer gave the frame up and starts again
+//	frame  VT then MSH, BHS or FHS       the peer gave the frame up and starts again
 //	frame  VT then another               both are data
 //
 // These rules hold for a frame of any length. One longer than MaxFrame is counted rather than kept, up to

@@ -81,7 +81,8 @@ type scanner struct {
 	note func(Event) // may be nil
 
 	state   state
-	matched int    // in stVT: bytes of "MSH" seen
+	restart string // in stVT: the segment of which matched bytes have been seen
+	matched int
 	stray   bool   // in stIdle: the run of swallowed bytes has been noted
 	serial  uint64 // goes up with every frame and every run of junk
 	cur     part   // being collected
@@ -132,8 +133,7 @@ func (s *scanner) finish() event {
 // rest returns the part in hand, which nothing will follow.
 func (s *scanner) rest() part {
 	if s.state == stVT {
-		s.keep([]byte(restart[:1+s.matched]))
-		s.state = stBody
+		s.goOn()
 	}
 	return s.cur
 }
@@ -217,21 +217,35 @@ func (s *scanner) afterFS(b byte) (n int, ev event) {
 	return 0, evNone
 }
 
-// restart within a frame starts another one.
-const restart = "\vMSH"
+// restarts are the segments that a VT within a frame starts another one with.
+var restarts = [...]string{"MSH", "BHS", "FHS"}
 
 func (s *scanner) afterVT(b byte) (n int, ev event) {
-	if b != restart[1+s.matched] {
-		s.keep([]byte(restart[:1+s.matched]))
-		s.state = stBody
+	if s.matched == 0 {
+		s.restart = ""
+		for _, r := range restarts {
+			if r[0] == b {
+				s.restart = r
+			}
+		}
+	}
+	if s.restart == "" || b != s.restart[s.matched] {
+		s.goOn()
 		return 0, evNone
 	}
-	if s.matched++; s.matched < 3 {
+	if s.matched++; s.matched < len(s.restart) {
 		return 1, evNone
 	}
 	s.emit(stBody)
-	s.keep([]byte(restart[1:]))
+	s.keep([]byte(s.restart))
 	return 1, evAbandoned
+}
+
+// goOn keeps the VT, and what was seen behind it, as data.
+func (s *scanner) goOn() {
+	s.keep([]byte{vt})
+	s.keep([]byte(s.restart[:s.matched]))
+	s.state = stBody
 }
 
 // end ends a frame.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,9 @@ var quirks = []string{
 	"\v\v\vMSH|a\x1c\r",
 	"\vMSH|part\vMSH|whole\x1c\r",
 	"\vMSH|part\v\vMSH|whole\x1c\r",
+	"\vMSH|part\vBHS|batch\vFHS|file\x1c\r",
+	"\vPID\vMHS\vB\vFH\vMSB\x1c\r",
+	"\vMSH|part\vBH",
 	"\vMSH|part\vMS",
 	"\vMSH|part\v",
 	"\vMSH|par",
@@ -48,6 +52,9 @@ var quirks = []string{
 }
 
 const smallMax = 32
+
+// heads are the segments that begin a message or a batch.
+var heads = []string{"MSH", "BHS", "FHS"}
 
 // model is the table in the package comment, slow and obvious: it has the whole input in front of it and takes it
 // byte by byte.
@@ -97,10 +104,10 @@ func model(in string, max int) (out []string) {
 					i++
 				}
 			case in[i] == '\v' && body == "":
-			case in[i] == '\v' && strings.HasPrefix("MSH", rest[:min(3, len(rest))]) && len(rest) < 3:
+			case in[i] == '\v' && len(rest) < 3 && slices.ContainsFunc(heads, func(h string) bool { return strings.HasPrefix(h, rest) }):
 				say("cut", body+in[i:])
 				return out
-			case in[i] == '\v' && strings.HasPrefix(rest, "MSH"):
+			case in[i] == '\v' && len(rest) >= 3 && slices.Contains(heads, rest[:3]):
 				say("abandoned", body)
 				body = ""
 			default:

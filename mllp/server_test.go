@@ -210,6 +210,7 @@ func TestServerAnswers(t *testing.T) {
 		"empty frame":             {in: "\v\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventEmpty: 1}},
 		"half a frame":            {in: "\vMSH|half", faults: []string{`cut off "MSH|half"`}, log: io.ErrUnexpectedEOF},
 		"frame given up":          {in: "\vMSH|part\vMSH|whole\x1c\r", want: answers("MSH|whole"), faults: []string{`abandoned "MSH|part"`}, counts: map[mllp.Event]int{mllp.EventAbandoned: 1}, log: mllp.ErrAbandoned},
+		"given up for a batch":    {in: "\vMSH|part\vBHS|whole\x1c\r", want: answers("BHS|whole"), faults: []string{`abandoned "MSH|part"`}, counts: map[mllp.Event]int{mllp.EventAbandoned: 1}, log: mllp.ErrAbandoned},
 		"FS in data":              {in: "\vPID|\x1cx\x1c\r", want: answers("PID|\x1cx"), counts: map[mllp.Event]int{mllp.EventFSInData: 1}},
 		"VT in data":              {in: "\vPID|\vx\x1c\r", want: answers("PID|\vx")},
 		"release 2 commit":        {in: "\v\x06\x1c\r\v\x15\x1c\r" + hello, want: answers("hello"), counts: map[mllp.Event]int{mllp.EventRelease2: 2}, log: mllp.ErrRelease2},
