@@ -73,6 +73,36 @@ func TestRetraceAfter(t *testing.T) {
 	s.wantAsked(t, 8)
 }
 
+// TestQueryDoesNotChangeWhatIsReused: a query that confirms what an ADT found leaves the words for
+// the next ADT as they were.
+func TestQueryDoesNotChangeWhatIsReused(t *testing.T) {
+	for _, tt := range []struct {
+		pid, text string
+		res       pds.Result
+	}{
+		{unnumbered, "Traced", matched()},
+		{numbered, "Verified", matched()},
+		{numbered, "NHS number superseded; tell the patient", pds.Result{Outcome: pds.Superseded, NHSNumber: survivor}},
+	} {
+		s := newIndexed(t)
+		s.handler.RetraceAfter = time.Hour
+		s.provider.say = says(tt.res)
+		p := s.open(t).dial(t)
+		first := p.wantAck(adt("A28", "Q1", tt.pid), "MSA|AA|Q1|"+tt.text)
+		res := matched()
+		res.NHSNumber = tt.res.NHSNumber
+		s.provider.say = says(res)
+		p.wantAck(q21("Q2", "RXX1234567^^^RXX^MR"), "MSA|AA|Q2")
+		if req := s.wantAsked(t, 2); req.NHSNumber != tt.res.NHSNumber {
+			t.Error("the query was not about the number that was found")
+		}
+		again := p.wantAck(adt("A28", "Q3", tt.pid), "MSA|AA|Q3|"+tt.text)
+		if pidOf(first) != pidOf(again) {
+			t.Errorf("PID %q, then %q", pidOf(first), pidOf(again))
+		}
+	}
+}
+
 // TestNegativeResultsAreReused, with their own words and status.
 func TestNegativeResultsAreReused(t *testing.T) {
 	for _, tt := range []struct {

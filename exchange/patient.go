@@ -145,6 +145,14 @@ func (s subject) entries() []store.Patient {
 // found is what the index learns from a finished trace of the subject.
 func (s subject) found(f store.Found) []store.Patient {
 	f.Print = s.told.Print
+	if f.Outcome == store.Verified && f.NHSNumber != s.told.NHSNumber {
+		// A query confirmed a number that had been found: for those who told of the patient
+		// without it, it still is one that was found.
+		f.Outcome = store.Superseded
+		if s.told.NHSNumber == "" {
+			f.Outcome = store.Traced
+		}
+	}
 	var all []store.Patient
 	for _, key := range s.keys {
 		all = append(all, store.Patient{Key: key, Found: f})
