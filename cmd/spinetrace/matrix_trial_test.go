@@ -120,7 +120,7 @@ func privatePEM(key *rsa.PrivateKey) []byte {
 type simulated interface {
 	Start(ln net.Listener, config *tls.Config) error
 	Close() error
-	SetFaults(faults ...simulator.Fault)
+	Asked() int
 }
 
 // run plays one trial to its end.
@@ -265,7 +265,23 @@ func (p *playing) serve(ctx context.Context) (err error) {
 	stop()
 	err = errors.Join(err, <-done)
 	p.checkLeaks("log", p.log.String())
+	p.checkReached()
 	return err
+}
+
+// checkReached checks that the simulator has seen the calls that the journal has, and no
+// others.
+func (p *playing) checkReached() {
+	reached, want := p.sim.Asked(), p.adt.calls+p.query.calls
+	if fhir, ok := p.sim.(*pdsfhirtest.Server); ok {
+		reached += fhir.Tokens()
+	}
+	if p.do == "gone" || p.tls != "" && p.tls != "good" {
+		want = 0 // nobody was there to see them, or they ended in the handshake
+	}
+	if reached != want {
+		p.blame("%d calls reached the back end, %d are in the journal", reached, want)
+	}
 }
 
 // converse sends the ADT and, when all is done about it, the query.
