@@ -185,9 +185,9 @@ func (s *sending) enqueue(ctx context.Context, queue chan<- letter, pace <-chan 
 }
 
 // withNewID returns the message with a control id that no other has, or the batch with one
-// for itself and for each of its messages.
+// for itself and for each of its messages. Several messages need no header for that.
 func withNewID(msg []byte) ([]byte, error) {
-	if batch := hl7v2.Split(msg); batch.Header != nil {
+	if batch := hl7v2.Split(msg); batch.Header != nil || len(batch.Messages) > 1 {
 		return withNewIDs(msg, batch.Messages)
 	}
 	m, err := hl7v2.Parse(msg)

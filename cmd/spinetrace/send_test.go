@@ -293,6 +293,10 @@ func TestSendGivesBatchesNewIDs(t *testing.T) {
 	if diff := cmp.Diff(old.ReplaceAllString(sampleBatch(), "ID"), ids.ReplaceAllString(string(renewed), "ID")); diff != "" {
 		t.Errorf("changed besides the ids (-want +got):\n%s", diff)
 	}
+	two, err := withNewID([]byte(sampleA28("C1") + sampleA28("C2")))
+	if err != nil || len(ids.FindAll(two, -1)) != 2 || old.Match(two) {
+		t.Errorf("two messages without a header: %q, %v", two, err)
+	}
 	if _, err := withNewID([]byte("hello\r" + sampleBatch())); err == nil || !strings.Contains(err.Error(), "message 1 of the batch") {
 		t.Errorf("a batch with a message that cannot be read: %v", err)
 	}
