@@ -132,6 +132,22 @@ func TestABatchInEnhancedMode(t *testing.T) {
 	}
 }
 
+// A sender that wants to hear of nothing hears as much of a batch that was stored as is due, and
+// nothing of one that was not.
+func TestABatchInEnhancedModeThatCannotBeStored(t *testing.T) {
+	r := newRig(t, says(pds.Result{}, errBackEnd))
+	r.Enhanced, r.StoreDown = true, StoreDownNack
+	batch := "BHS|^~\\&|PAS\n" + strings.Replace(adt("A03", primrose), "|P|2.4", "|P|2.4|||NE", 1) + "\nBTS|1"
+	r.journal.fail = errDown
+	if reply, err := r.HandleMLLP(context.Background(), peer, nil, wire(batch)); err == nil || reply != nil {
+		t.Errorf("answered %q, %v; want silence and the end of the connection", reply, err)
+	}
+	r.journal.fail = nil
+	if got := r.send(t, batch); !strings.HasSuffix(got, "\nBTS|0") {
+		t.Errorf("stored: answered\n%s", got)
+	}
+}
+
 func TestOriginalModeAnswersWhateverTheMessageAsks(t *testing.T) {
 	r := newRig(t, says(pds.Result{Outcome: pds.NoMatch}, nil))
 	if got := r.send(t, strings.Replace(adt("A28", primrose), "|P|2.4", "|P|2.4|||NE|AL", 1)); !strings.Contains(got, "MSA|AA|PAS0000451|No match") {

@@ -60,8 +60,8 @@ func (h *Handler) answerBatch(ctx context.Context, peer netip.AddrPort, state *t
 	answers, err := h.answerEach(ctx, peer, state, batch)
 	if err != nil {
 		err = fmt.Errorf("exchange: batch: %w", err)
-		if h.StoreDown == StoreDownClose || len(answers) == 0 {
-			return nil, err
+		if h.StoreDown == StoreDownClose || len(slices.Concat(answers...)) == 0 {
+			return nil, err // a batch without answers would look as if all were well
 		}
 	}
 	if batch.Header == nil {
