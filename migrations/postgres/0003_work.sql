@@ -23,14 +23,13 @@ comment on table work is
   'Traces that are still to be made, one per patient at most; a message without a local number has its own, under its exchange in the place of the authority. told: as of when the message speaks; the newest keeps the item. lease: until when somebody has it, null: nobody. parked: an operator must decide.';
 
 -- A batch may say several things of one item, and what the second does depends on what the first
--- did: the acts are done one after the other. They are sorted by key, so that two instances never
--- wait for each other. A plan made while the table was empty must not read it from end to end
--- when it is not.
+-- did: the acts are done one after the other. They come sorted by key, so that two instances never
+-- wait for each other.
 -- +goose StatementBegin
 create function spinetrace_work(
   local_ids text[], authorities text[], acts smallint[], exchanges uuid[], times timestamptz[],
   kinds smallint[], dues timestamptz[], reasons text[], attempts bigint[]) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   a record;
 begin

@@ -114,6 +114,85 @@ func newVersion(exchange store.ID, n, patients int64) store.Patient {
 	return p
 }
 
+// BenchmarkCommitWork measures what an item adds to a message that is two commits, the untraced
+// one and one that says it has ended: the first adds the item, the second settles it. So there
+// are few items at a time, each of another patient, and no claim. Reported is as for
+// BenchmarkCommitPatient.
+func BenchmarkCommitWork(b *testing.B) {
+	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
+	dsn := srv.NewDatabase(b, srv.Template(b, "migrated", migrate))
+	s, db := start(b, dsn, store.Options{}), query(b, dsn)
+	round := 0
+	for _, with := range []bool{false, true} {
+		for _, callers := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("work=%t/callers=%d", with, callers), func(b *testing.B) {
+				round++
+				busy, logged := serverTime(b, db), number(b, db, logAhead)
+				together(b, callers, func(n int64) {
+					c := message(fmt.Sprint("PAS", round, "-", n))
+					end := store.Commit{Exchange: c.Exchange, Entries: []store.Entry{{Kind: store.Finished}}}
+					if with {
+						w := due(fmt.Sprintf("%06d", n*61_803%200_000), c.Exchange)
+						c.Work, end.Settled = []store.Work{w}, settled([]store.Work{w}).Settled
+					}
+					commit(b, s, c, store.Kept)
+					commit(b, s, end, store.Kept)
+				})
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+				b.ReportMetric(float64(serverTime(b, db)-busy)/1e3/float64(b.N), "server-us/msg")
+				b.ReportMetric(float64(number(b, db, logAhead)-logged)/float64(b.N), "wal-B/msg")
+			})
+		}
+	}
+}
+
+// BenchmarkQueue measures how fast two instances empty a queue together: each worker claims some
+// items at a time, and settles each by a commit of its own with one event.
+func BenchmarkQueue(b *testing.B) {
+	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
+	template := srv.Template(b, "migrated", migrate)
+	flush := measureSync(b, filepath.Dir(srv.Socket()))
+	for _, workers := range []int{2, 16} {
+		for _, claim := range []int{1, 4, 16} {
+			b.Run(fmt.Sprintf("workers=%d/claim=%d", workers, claim), func(b *testing.B) {
+				dsn := srv.NewDatabase(b, template)
+				stores := []store.Store{start(b, dsn, store.Options{Chain: "one"}), start(b, dsn, store.Options{Chain: "two"})}
+				fillWork(b, query(b, dsn), b.N)
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for i := range workers {
+					wg.Go(func() {
+						for s := stores[i%2]; left.Load() > 0; {
+							items, err := s.Claim(b.Context(), claim, time.Hour)
+							if err != nil {
+								b.Error(err)
+								return
+							}
+							for _, w := range items {
+								commit(b, s, settled([]store.Work{w}), store.Kept)
+							}
+							left.Add(-int64(len(items)))
+						}
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "items/s")
+				b.ReportMetric(flush, "us/sync")
+			})
+		}
+	}
+}
+
+// fillWork makes items that have been due since before anything else, of patients numbered from 0.
+func fillWork(tb testing.TB, db *sql.DB, n int) {
+	tb.Helper()
+	exec(tb, db, fmt.Sprintf(`insert into work select 'W' || to_char(n, 'FM000000'), 'RXX01', gen_random_uuid(), '2026-01-01', 1,
+		'2026-01-01'::timestamptz + n * interval '1 ms', null, 0, 'no answer yet', false from generate_series(0, %d - 1) n`, n))
+}
+
 func sendUntraced(tb testing.TB, s store.Store, control string) {
 	commit(tb, s, message(control), store.Kept)
 }

@@ -114,21 +114,26 @@ func TestReaderMayOnlyReadTheIndex(t *testing.T) {
 }
 
 // TestRolesOfTheReleaseBefore: after `migrate up` alone, without `migrate roles`, logins that
-// have had their roles for long can use the new table.
+// have had their roles for long can use the new tables.
 func TestRolesOfTheReleaseBefore(t *testing.T) {
 	newDatabase(t) // the roles belong to the server
 	dsn := pg.NewDatabase(t, "")
 	if _, err := postgres.Migrate(t.Context(), dsn); err != nil {
 		t.Fatal(err)
 	}
-	for role, statement := range map[string]string{
-		"spinetrace_runtime": "delete from patient where touched < (select max(touched) from patient)",
-		"spinetrace_reader":  "select from patient",
+	for statement, role := range map[string]string{
+		"delete from patient where touched < (select max(touched) from patient)": "spinetrace_runtime",
+		"select from patient": "spinetrace_reader",
+		"delete from work where lease < (select max(lease) from work)":                 "spinetrace_runtime",
+		"select spinetrace_work('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
+		"select from work": "spinetrace_reader",
 	} {
 		exec(t, query(t, as(t, dsn, role)), statement)
 	}
-	if _, err := query(t, as(t, dsn, "spinetrace_pruner")).Exec("select from patient"); err == nil {
-		t.Error("the pruner read the index")
+	for _, table := range []string{"patient", "work"} {
+		if _, err := query(t, as(t, dsn, "spinetrace_pruner")).Exec("select from " + table); err == nil {
+			t.Errorf("the pruner read %s", table)
+		}
 	}
 }
 

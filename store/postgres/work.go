@@ -90,11 +90,15 @@ const workColumns = `w.local_id, w.authority, w.exchange, w.told, w.kind, w.due,
 
 // claimSQL claims what has been due for longest. Its order and its limit make it read work_ready
 // from the front; a row that somebody is just claiming, or settling, is passed over.
+//
+// It does not wait for the disk: before a claim has consequences, a commit must say so, which
+// waits for all that was logged before it.
 const claimSQL = `with ready as materialized (
 		select local_id, authority, greatest(due, lease) as since from work
 		where not parked and greatest(due, lease) <= $1
 		order by parked, greatest(due, lease), exchange limit $2 for update skip locked)
-	update work w set attempt = w.attempt + 1, lease = $3 from ready r
+	update work w set attempt = w.attempt + 1, lease = $3
+	from ready r, (select set_config('synchronous_commit', 'off', true) offset 0) quick
 	where w.local_id = r.local_id and w.authority = r.authority
 	returning ` + workColumns + `, r.since`
 
