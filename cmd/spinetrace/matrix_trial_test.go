@@ -94,10 +94,12 @@ func (r *result) row(t trial) string {
 	if len(r.faults) > 0 {
 		verdict = "NO"
 	}
-	return strings.Join([]string{
-		t.backend, t.fault, r.adt.answer, fmt.Sprint(r.adt.calls), r.took[0].Round(time.Millisecond).String(),
-		r.query.answer, fmt.Sprint(r.query.calls), r.took[1].Round(time.Millisecond).String(), r.ended, r.memory, verdict,
-	}, "\t")
+	cost := func(n int) string {
+		return fmt.Sprintf("%d in %v", []seen{r.adt, r.query}[n].calls, r.took[n].Round(time.Millisecond))
+	}
+	ended, _, _ := strings.Cut(r.ended, ";")
+	told, _, _ := strings.Cut(r.adt.answer, ";")
+	return strings.Join([]string{t.backend, t.fault, told, cost(0), r.query.answer, cost(1), ended, r.memory, verdict}, "\t")
 }
 
 // playing is one trial under way.
