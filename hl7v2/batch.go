@@ -105,7 +105,8 @@ func batchParts(b []byte) iter.Seq2[string, []byte] {
 type splitter struct {
 	Batch
 	inFile  bool
-	batches int // since the FHS
+	batches int // since the FHS, those with a header
+	before  int // groups before the FHS
 }
 
 // group returns the group that is open, a new one if there is none.
@@ -131,7 +132,7 @@ func (s *splitter) mark(name string, b []byte) {
 	case "FHS":
 		s.endGroup()
 		s.fileMismatch = s.fileMismatch || s.inFile
-		s.inFile, s.batches = true, 0
+		s.inFile, s.batches, s.before = true, 0, len(s.groups)
 		if s.file == nil {
 			s.file = head(name, b)
 		}
@@ -149,7 +150,8 @@ func (s *splitter) mark(name string, b []byte) {
 		s.trailer(b)
 	case "FTS":
 		s.endGroup()
-		s.fileMismatch = s.fileMismatch || !counts(b, s.batches)
+		// Messages without a BHS are a batch by the grammar, and none to some senders.
+		s.fileMismatch = s.fileMismatch || !counts(b, s.batches) && !counts(b, len(s.groups)-s.before)
 		s.inFile = false
 	}
 }
