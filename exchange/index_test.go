@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 // says, the back end must be asked what it says, and the index made anew from the journal must be
 // the same.
 func TestIndexIsWhatMessagesSaid(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) { testIndex(t, dir) })
 }
@@ -50,7 +52,8 @@ type feed struct {
 	db      *sqlite.Store
 	handler *exchange.Handler
 	model   *model
-	last    string // the last message
+	last    string        // the last message
+	clock   *atomic.Int64 // the model's now in Unix seconds, for those who read it at any time
 	asked   []question
 	down    bool // the back end is
 }
@@ -62,9 +65,10 @@ func newFeed(t *rapid.T, dir string) *feed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &feed{T: t, path: folder, model: &model{entries: make(map[store.PatientKey]*modelEntry), now: noon()}}
+	f := &feed{T: t, path: folder, clock: new(atomic.Int64), model: &model{entries: make(map[store.PatientKey]*modelEntry), now: noon()}}
 	f.model.retrace = rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "RetraceAfter")
-	now := func() time.Time { return f.model.now }
+	f.clock.Store(f.model.now.Unix())
+	now := func() time.Time { return time.Unix(f.clock.Load(), 0).UTC() }
 	if f.db, err = sqlite.Open(filepath.Join(folder, "journal.db"), store.Options{Now: now}); err == nil {
 		err = f.db.Start(context.Background())
 	}
@@ -116,6 +120,7 @@ func (f *feed) say(_ context.Context, req pds.Request) (pds.Result, error) {
 // step sends one message, new or again.
 func (f *feed) step() {
 	f.model.now = f.model.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(f.T, "minutes")) * time.Minute)
+	f.clock.Store(f.model.now.Unix())
 	if f.last != "" && rapid.IntRange(0, 9).Draw(f.T, "again") == 0 {
 		f.send(f.last, question{})
 		return

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // Charsets as MSH-18 and as programs spell them.
@@ -29,6 +30,7 @@ var clientTrials = []clientTrial{
 	{name: "one connection", job: job{Keep: true}, forms: []form{a28, a31, a19, q22}, times: 5},
 	{name: "a connection each", forms: []form{a28, a31, a19, q22}, times: 2},
 	{name: "pipelined", job: job{Keep: true, Pipeline: true}, forms: []form{a28, a31, a19, q22}, times: 10},
+	{name: "queries", job: job{Keep: true}, forms: []form{a28, a19Local, q21, q23, q23Unknown, q22Older, q22Nobody}, times: 2},
 	{name: "TLS", job: job{Keep: true}, tls: true, forms: []form{a28, a31, a19, q22}, times: 2},
 	{name: "TLS, a connection each", tls: true, forms: []form{a28, q22}},
 	{name: "UTF-8", job: job{Keep: true}, forms: []form{accents, accentsFound, polish}},
@@ -135,5 +137,53 @@ func checkConnections(t *testing.T, before, after map[string]int, j job) {
 		case name == opened && n < len(j.Messages) && !j.Keep:
 			t.Errorf("%d connections for %d messages", n, len(j.Messages))
 		}
+	}
+}
+
+// typedAnswer is what HAPI's typed classes read in an answer to a query.
+type typedAnswer struct {
+	Class  string   `json:"class"`
+	Ack    string   `json:"ack"`
+	ID     string   `json:"id"`
+	Place  string   `json:"place"` // segment and field of ERR-2, and ERR-3
+	Tag    string   `json:"tag"`
+	Status string   `json:"status"`
+	Hits   string   `json:"hits"`
+	IDs    []string `json:"ids"`   // number, authority, type
+	Names  []string `json:"names"` // family, type
+	Born   string   `json:"born"`
+	Sex    string   `json:"sex"`
+}
+
+// TestTypedQueries lets a consumer of IHE PDQ and PIX that is written with HAPI's typed classes ask,
+// and read what it is answered.
+func TestTypedQueries(t *testing.T) {
+	program := build(t)
+	to := serve(t, program, simulate(t, program), nil)
+	text, _ := a28.write("CONSUMER", "TOLD", utf8)
+	j := job{Host: to.host, Port: to.port, Charset: utf8Name, Messages: []string{text}}
+	found := func(id string, ids ...string) typedAnswer {
+		return typedAnswer{"RSP_K21", "AA", id, ". ", "TAG", "OK", "1", ids, []string{"HALVORSEN L"}, "19620417", "F"}
+	}
+	want := []typedAnswer{
+		found("TYPED0", "9990000018 NHS NH"),
+		{Class: "RSP_K21", Ack: "AA", ID: "TYPED1", Place: ". ", Tag: "TAG", Status: "NF", Hits: "0"},
+		{Class: "RSP_K21", Ack: "AE", ID: "TYPED2", Place: "QPD.3 101", Tag: "TAG", Status: "AE"},
+		found("TYPED3", "9990000018 NHS NH", "LA RXX MR"),
+		{Class: "RSP_K23", Ack: "AA", ID: "TYPED4", Place: ". ", Tag: "TAG", Status: "OK", Hits: "1", IDs: []string{"9990000018 NHS NH"}, Names: []string{" ", " S"}},
+		{Class: "RSP_K23", Ack: "AE", ID: "TYPED5", Place: "QPD.3 204", Tag: "TAG", Status: "AE"},
+	}
+	r := peer{name: "HAPI", lang: &java, program: "HapiQueries"}.start(t, j)
+	var got []typedAnswer
+	for {
+		var a typedAnswer
+		if !r.read(t, &a) {
+			break
+		}
+		got = append(got, a)
+	}
+	r.end(t)
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
 	}
 }

@@ -31,13 +31,15 @@ func adt(event string) string {
 	return header + "ADT^" + event + "|%[2]s|P|2.4||||||%[3]s\rEVN|" + event[:3] + "|20261122115959\r"
 }
 
+// Every person has one local number: a number of the NHS that two records of one authority hold
+// is verified for neither.
 var (
 	a28 = form{
-		adt("A28^ADT_A05") + "PID|1||L%[2]s^^^RXX^MR||HALVORSEN^PRIMROSE^^^^^L||19620417|F|||^^^^LS99 1AA\rPV1|1|N\r",
+		adt("A28^ADT_A05") + "PID|1||LA^^^RXX^MR||HALVORSEN^PRIMROSE^^^^^L||19620417|F|||^^^^LS99 1AA\rPV1|1|N\r",
 		answer{Ack: "AA", Text: "Traced", Number: "9990000018", Family: "HALVORSEN", Class: "ACK"},
 	}
 	a31 = form{
-		adt("A31^ADT_A05") + "PID|1||L%[2]s^^^RXX^MR~9990000026^^^NHS^NH||O'DONNELLY^CIARAN^^^^^L||19751103|M\rPV1|1|N\r",
+		adt("A31^ADT_A05") + "PID|1||LB^^^RXX^MR~9990000026^^^NHS^NH||O'DONNELLY^CIARAN^^^^^L||19751103|M\rPV1|1|N\r",
 		answer{Ack: "AA", Text: "Verified", Number: "9990000026", Family: "O'DONNELLY", Class: "ACK"},
 	}
 	a19 = form{
@@ -49,9 +51,29 @@ var (
 		answer{Ack: "AA", Number: "9990500002", Family: "BRACKENTHWAITE", Class: "RSP_K21"},
 	}
 
+	// What the index completes, once an A28 has told of the patient.
+	a19Local = form{
+		header + "QRY^A19|%[2]s|P|2.4||||||%[3]s\rQRD|20261122115959|R|I|Q%[2]s|||1^RD|LA^^^^^^^^RXX^^^^MR|DEM\r",
+		answer{Ack: "AA", Number: "LA", Family: "HALVORSEN", Class: "ADR_A19"},
+	}
+	q21 = form{
+		header + "QBP^Q21^QBP_Q21|%[2]s|P|2.5||||||%[3]s\rQPD|Q21^Get Person Demographics^HL70471|T%[2]s|9990000018^^^NHS^NH\rRCP|I\r",
+		answer{Ack: "AA", Number: "LA", Family: "HALVORSEN", Class: "RSP_K21"},
+	}
+	q23 = form{
+		header + "QBP^Q23^QBP_Q21|%[2]s|P|2.5||||||%[3]s\rQPD|IHE PIX Query|T%[2]s|LA^^^RXX^MR|^^^NHS\rRCP|I\r",
+		answer{Ack: "AA", Number: "9990000018", Class: "RSP_K23"},
+	}
+	q23Unknown = form{
+		header + "QBP^Q23^QBP_Q21|%[2]s|P|2.5||||||%[3]s\rQPD|IHE PIX Query|T%[2]s|NEVERSEEN^^^RXX^MR|^^^NHS\rRCP|I\r",
+		answer{Ack: "AE", Text: "Unknown identifier", Class: "RSP_K23"},
+	}
+	q22Older  = form{strings.Replace(q22.text, "|P|2.5", "|P|2.4", 1), answer{Ack: "AA", Number: "9990500002", Family: "BRACKENTHWAITE", Class: "RSP_K22"}}
+	q22Nobody = form{strings.Replace(q22.text, "OSRIC", "OSBERT", 1), answer{Ack: "AA", Text: "No match", Class: "RSP_K21"}}
+
 	// Names that ISO 8859-1 has, and one that it has not.
 	accents = form{
-		adt("A28^ADT_A05") + "PID|1||L%[2]s^^^RXX^MR||MÜLLERSON^ZOË^^^^^L||19930927|F|||^^^^LS99 7ES\rPV1|1|N\r",
+		adt("A28^ADT_A05") + "PID|1||LC^^^RXX^MR||MÜLLERSON^ZOË^^^^^L||19930927|F|||^^^^LS99 7ES\rPV1|1|N\r",
 		answer{Ack: "AA", Text: "Traced", Number: "9990601968", Family: "MÜLLERSON", Class: "ACK"},
 	}
 	accentsFound = form{
@@ -59,7 +81,7 @@ var (
 		answer{Ack: "AA", Number: "9990601895", Family: "NÚÑEZ", Class: "RSP_K21"},
 	}
 	polish = form{
-		adt("A28^ADT_A05") + "PID|1||L%[2]s^^^RXX^MR||ŁUKASZEWICZ^PAWEŁ^^^^^L||19860814|M|||^^^^LS99 9EU\rPV1|1|N\r",
+		adt("A28^ADT_A05") + "PID|1||LD^^^RXX^MR||ŁUKASZEWICZ^PAWEŁ^^^^^L||19860814|M|||^^^^LS99 9EU\rPV1|1|N\r",
 		answer{Ack: "AA", Text: "Traced", Number: "9990602107", Family: "ŁUKASZEWICZ", Class: "ACK"},
 	}
 

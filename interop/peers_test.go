@@ -57,7 +57,7 @@ var (
 		install: [][]string{
 			{"mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", "-DoutputDirectory=lib"},
 			{"javac", "-Xlint:all", "-Werror", "-cp", "lib/*", "-sourcepath", ".", "-d", ".",
-				"HapiClient.java", "HapiServer.java", "CamelClient.java", "CamelServer.java"},
+				"HapiClient.java", "HapiServer.java", "HapiQueries.java", "CamelClient.java", "CamelServer.java"},
 		},
 		run: []string{"java", "-cp", "lib" + string(filepath.Separator) + "*" + string(filepath.ListSeparator) + "."},
 	}

@@ -34,6 +34,10 @@ final class Answer {
             patient(told, a.getQUERY_RESPONSE().getPID());
         } else if (m instanceof ca.uhn.hl7v2.model.v25.message.RSP_K21 k) {
             patient(told, k.getQUERY_RESPONSE().getPID());
+        } else if (m instanceof ca.uhn.hl7v2.model.v25.message.RSP_K23 k) {
+            patient(told, k.getQUERY_RESPONSE().getPID());
+        } else if (m instanceof ca.uhn.hl7v2.model.v24.message.RSP_K22 k) {
+            patient(told, k.getQUERY_RESPONSE().getPID());
         } else if (Arrays.asList(m.getNames()).contains("PID")) {
             // The ACK of the standard has no PID: HAPI adds it as a segment of its own.
             patient(told, (ca.uhn.hl7v2.model.v24.segment.PID) m.get("PID"));
