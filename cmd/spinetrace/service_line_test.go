@@ -155,14 +155,20 @@ func (b *book) firsts() []answered {
 	return firsts
 }
 
+// kept tells whether an answer is kept for a resend. Refusals of what was not for us, or not
+// now, or that BACKEND_ALLOW_PARTIAL_DOB could lift, are not.
+func (a answered) kept() bool {
+	return a.code != "AR" && a.text != "Date of birth must be complete"
+}
+
 // differing returns a message that was answered in two ways although its first answer is
-// kept for a resend. Refusals of what was not for us, or not now, are not kept.
+// kept for a resend.
 func (b *book) differing() (answered, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kept := make(map[string][]byte)
 	for _, a := range b.all {
-		if a.code == "AR" {
+		if !a.kept() {
 			continue
 		}
 		earlier, again := kept[string(a.bytes)]
