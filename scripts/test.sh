@@ -20,4 +20,5 @@ if find testdata -name '*_test.go' 2>/dev/null | grep -q .; then
 fi
 [ $# = 0 ] || packages=("$@")
 
-exec go run ./scripts/gotest -race "${packages[@]}"
+# The tests of the whole service take minutes on a slow machine.
+exec go run ./scripts/gotest -race -timeout 30m "${packages[@]}"
