@@ -37,6 +37,13 @@ const (
 	SixWeeks   WorkKind = 4 // a baby without a number: asked about when it is six weeks old
 )
 
+var workKinds = map[WorkKind]string{
+	Unfinished: "unfinished", Put: "put off", LocalCopy: "local copy", SixWeeks: "under six weeks",
+}
+
+// String returns the kind in words.
+func (k WorkKind) String() string { return workKinds[k] }
+
 // Settlement says how an attempt at an item ended. It does nothing if the claim was settled
 // before, or if another claim or another message has the item now; if the claim's time has merely
 // run out, it counts.
@@ -56,13 +63,15 @@ type Settlement struct {
 // clocks of instances must differ by much less than a lease.
 type Queue interface {
 	// Claim takes at most n items that are due and that nobody else has, the most overdue
-	// first and of two the earlier message's, for the time of lease. Instances never get the same item while a claim holds. After
-	// an error items may have been claimed that nobody knows of: they are due again when the
-	// lease ends.
+	// first and of two the earlier message's, for the time of lease. Instances never get the
+	// same item while a claim holds. After an error items may have been claimed that nobody
+	// knows of: they are due again when the lease ends.
 	Claim(ctx context.Context, n int, lease time.Duration) ([]Work, error)
 	// Pending returns items in the order in which Claim would come to them, at most limit: parked
 	// ones, or those that wait or are claimed.
 	Pending(ctx context.Context, parked bool, limit int) ([]Work, error)
+	// Item returns a patient's item, be it waiting, claimed or parked.
+	Item(ctx context.Context, patient PatientKey) (w Work, ok bool, err error)
 	// NextDue returns when the earliest item that is not parked can be claimed: it falls due, or
 	// its claim ends. ok is false when there is none.
 	NextDue(ctx context.Context) (due time.Time, ok bool, err error)
