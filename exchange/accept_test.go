@@ -40,9 +40,7 @@ func TestEnhancedMode(t *testing.T) {
 			if lines := strings.Split(got, "\n"); tt.want == "" && got != "" || tt.want != "" && (len(lines) < 2 || lines[1] != tt.want) {
 				t.Errorf("answer, want %q:\n%s", tt.want, got)
 			}
-			if err := r.Drain(context.Background()); err != nil {
-				t.Fatal(err)
-			}
+			r.work(t)
 			if story := r.journal.story(); story != tt.story {
 				t.Errorf("journal: %s; want %s", story, tt.story)
 			}

@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"spinetrace/hl7v2"
 	"spinetrace/pds"
@@ -51,7 +53,11 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 	switch f, ok := h.reusable(s, known); {
 	case reason != "":
 		p.reply = func(pds.Result, error) reply {
-			return h.adtPlain(m, store.NotTraced, reason, reason)
+			r := h.adtPlain(m, store.NotTraced, reason, reason)
+			if reason == underSixWeeks {
+				r.work = &store.Work{Kind: store.SixWeeks, Due: h.sixWeeks(m)}
+			}
+			return r
 		}
 	case ok:
 		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, f) }
@@ -107,11 +113,20 @@ func repeatsPID(m *hl7v2.Message) bool {
 	return false
 }
 
+// sixWeeks is when a baby is six weeks old: until then its number may not have been issued.
+func (h *Handler) sixWeeks(m *hl7v2.Message) time.Time {
+	born, known := h.birthDate(m.Date(pathBirthDate))
+	if !known || !born.Full() {
+		return h.Now()
+	}
+	return time.Date(born.Year, time.Month(born.Month), born.Day+42, 0, 0, 0, 0, h.Location)
+}
+
 // settled are the statuses that end the question until a person reopens it; 04, which says that
 // nobody was found, until the identity fields change (spec/hl7v2.md 4.5).
 var settled = map[string]string{
 	"01": statusSettled, "04": statusSettled, "05": statusSettled,
-	"06": statusSettled, "07": statusSettled, "08": underSixWeeks,
+	"06": statusSettled, "07": statusSettled,
 }
 
 // eligible decides whom an ADT may ask about, in the order of spec/hl7v2.md 4.2: the first
@@ -137,6 +152,8 @@ func (h *Handler) eligible(m *hl7v2.Message, event string, s subject) (req pds.R
 		return req, settled[status]
 	case len(ids.valid) > 1:
 		return req, conflictingIDs
+	case !one && known && born.Full() && h.Now().Before(h.sixWeeks(m)):
+		return req, underSixWeeks
 	case !known, !born.Full() && (one || !h.AllowPartialDOB):
 		return req, birthDateUnusable
 	case m.Truncated(pathNames), !h.AllowWildcards && strings.ContainsAny(family+given, wildcards):
@@ -245,12 +262,19 @@ func outcomeOf(want pds.Want, res pds.Result) store.Outcome {
 // is stored, so the code is AA.
 func (h *Handler) adtReply(m *hl7v2.Message, s subject, known *recall, want pds.Want, res pds.Result, err error) reply {
 	if err != nil {
-		return h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
+		r := h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
+		r.work = &store.Work{Kind: store.Unfinished, Due: h.Now().Add(backoff[0])}
+		if errors.Is(err, errPending) { // it goes on, and ends the item itself
+			r.work.Due = h.Now().Add(lease)
+		}
+		return r
 	}
 	d, ok := s.decide(known, want, res)
 	switch {
 	case res.Outcome == pds.Stale:
-		return h.adtPlain(m, store.Pending, tracePending, "answered from the provider's local store")
+		r := h.adtPlain(m, store.Pending, tracePending, "answered from the provider's local store")
+		r.work = &store.Work{Kind: store.LocalCopy, Due: h.Now().Add(backoff[1])}
+		return r
 	case !ok:
 		return h.adtPlain(m, store.Refused, questionRefused, res.Reason)
 	}

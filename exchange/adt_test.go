@@ -123,7 +123,7 @@ func TestADTIsNotTraced(t *testing.T) {
 		"no match before":                 {"A28", pid("NSTS03", "NSTS04"), "Not traced: status"},
 		"a person decides":                {"A28", pid("NSTS03", "NSTS05"), "Not traced: status"},
 		"not required, in the old form":   {"A28", pid("NSTS03", "07"), "Not traced: status"},
-		"postponed":                       {"A28", pid("NSTS03", "AL~NSTS08"), "Not traced: under 6 weeks"},
+		"postponed":                       {"A28", strings.Replace(pid("NSTS03", "AL~NSTS08"), "19620417", "20261112", 1), "Not traced: under 6 weeks"},
 		"unknown patient":                 {"A28", pid("|||||||||||||||||||||NSTS03", "||||||||||||||||||||Y|NSTS03"), "Not traced: identity unknown"},
 		"placeholder name":                {"A28", pid("HALVORSEN^PRIMROSE", "UNKNOWN^UNKNOWN"), "Not traced: identity unknown"},
 		"test patient":                    {"A28", pid("HALVORSEN", "ZZTESTER"), "Not traced: identity unknown"},

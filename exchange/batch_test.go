@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,9 +41,7 @@ func TestABatchIsAnsweredMessageByMessage(t *testing.T) {
 	if first, last := got[0], got[len(got)-1]; !strings.HasPrefix(first, "BHS|") || !strings.HasSuffix(first, "|B1") || last != "BTS|4|count mismatch" {
 		t.Errorf("begins with %s and ends with %s", first, last)
 	}
-	if err := r.Drain(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	r.work(t)
 	if story := r.journal.story(); strings.Count(story, "exchanged") != 4 || strings.Count(story, "finished") != 1 {
 		t.Errorf("journal: %s", story)
 	}
@@ -180,6 +179,10 @@ func TestABatchDoesNotStarveWhoWaits(t *testing.T) {
 			return pds.Result{Outcome: pds.NoMatch}, nil
 		}}
 		r.Tracer = pds.Limit(slow, 4, r.Budget)
+		r.journal.now = time.Now
+		ctx, stop := context.WithCancel(context.Background())
+		var worked sync.WaitGroup
+		worked.Go(func() { r.Work(ctx) })
 		batch := "BHS|^~\\&|PAS"
 		for i := range 20 {
 			batch += "\n" + numbered(adt("A28", primrose), i)
@@ -190,6 +193,9 @@ func TestABatchDoesNotStarveWhoWaits(t *testing.T) {
 		if got := r.send(t, adt("A31", primrose)); !strings.HasSuffix(got[:strings.LastIndex(got, "\n")], "|No match") {
 			t.Errorf("a sender who waits got:\n%s", got)
 		}
+		<-time.After(time.Minute) // of the bubble's clock
+		stop()
+		worked.Wait()
 		if err := r.Drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}

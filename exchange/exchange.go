@@ -40,6 +40,7 @@ type exchange struct {
 	duplicate bool
 
 	mu      sync.Mutex    // guards what follows: a trace may outlive its sender's wait
+	settled bool          // the trace has ended, and its end is recorded
 	opened  bool          // the exchange's first commit is on disk
 	first   store.ID      // the earlier exchange, when the message is a duplicate
 	calls   int           // since the exchange was received or resumed
@@ -106,24 +107,20 @@ func worthALine(o store.Outcome) bool {
 	}
 }
 
-// commit makes everything pending, and the given entries, durable. The caller holds mu.
-func (x *exchange) commit(closing *store.Closing, entries ...store.Entry) (store.Receipt, error) {
-	return x.commitFound(closing, nil, entries...)
-}
-
-// commitFound is commit with what the index learns from a finished trace.
-func (x *exchange) commitFound(closing *store.Closing, found []store.Patient, entries ...store.Entry) (store.Receipt, error) {
+// commit makes c durable with everything pending and the given entries. The caller holds mu.
+func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt, error) {
 	// The record outlives the wait: what happened must be written down whoever has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
-	c := store.Commit{Exchange: x.id, Entries: slices.Concat(x.pending, entries), Close: closing}
+	c.Exchange, c.Entries = x.id, slices.Concat(x.pending, entries)
 	if !x.opened {
 		c.Open = x.opening()
 		if !x.plan.query { // a question tells nothing
-			c.Patients = x.plan.subject.entries()
+			c.Patients = slices.Concat(x.plan.subject.entries(), c.Patients)
+			c.Cancel = x.plan.subject.dying()
 		}
 	}
-	c.Patients = append(c.Patients, found...)
+	old := x.displaced(c)
 	receipt, err := x.h.Journal.Commit(ctx, c)
 	if err != nil {
 		return receipt, fmt.Errorf("exchange: commit: %w", err)
@@ -133,6 +130,7 @@ func (x *exchange) commitFound(closing *store.Closing, found []store.Patient, en
 		return receipt, nil
 	}
 	x.opened, x.pending = true, nil
+	x.finishDisplaced(old)
 	return receipt, nil
 }
 
@@ -153,8 +151,11 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 	if r.bytes != nil {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}
-	closing := &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget}
-	return x.commitFound(closing, x.found(r.outcome, r.found, r.status), entry)
+	return x.commit(store.Commit{
+		Close:    &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget},
+		Patients: x.found(r.outcome, r.found, r.status),
+		Work:     x.workFor(r),
+	}, entry)
 }
 
 // found is what the index learns from the end of the exchange's trace; nothing if that decided

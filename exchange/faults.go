@@ -111,7 +111,7 @@ func (h *Handler) recordBroken(ctx context.Context, peer netip.AddrPort, state *
 	entry := store.Entry{Kind: store.Broken, Facts: facts, Parts: []store.Part{{Kind: store.Frame, Data: b}}}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, err := x.commit(&store.Closing{Outcome: store.Unanswered}, entry)
+	_, err := x.commit(store.Commit{Close: &store.Closing{Outcome: store.Unanswered}}, entry)
 	return err
 }
 

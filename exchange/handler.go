@@ -15,7 +15,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -32,6 +31,12 @@ type Handler struct {
 	Tracer  pds.Tracer    // required; with its limits and retries
 	Journal store.Journal // required
 	Index   store.Index   // what earlier messages told of patients; nil: no message is compared with earlier ones
+
+	// Queue holds the traces that are still to be made; Work makes them, and reads their messages
+	// from Audit. Without a Queue a trace that its sender does not wait for, or that fails, is
+	// not made.
+	Queue store.Queue
+	Audit store.Audit
 
 	Application   string   // MSH-3 of what we originate; default SPINETRACE
 	ODS           string   // MSH-4 of what we originate
@@ -69,10 +74,12 @@ type Handler struct {
 	// "trace pending" at once, and traced afterwards. Default never.
 	Slow func() bool
 
-	// DeferredTraces is how many of the traces that are answered before they begin, those of
-	// batches and commit acknowledgements, are at work at a time; default 32. Keep it well
-	// below the back end's limit: the rest is for senders who wait.
+	Plain bool // every ADT is answered before its trace
+
+	// DeferredTraces is how many of the traces of Queue are at work at a time; default 32. Keep
+	// it well below the back end's limit: the rest is for senders who wait.
 	DeferredTraces int
+	WorkDeadline   time.Duration // after which a trace that cannot be made is left to an operator; default 168 h
 
 	// RetraceAfter is how long a finished trace is as good as a new one while the patient's
 	// identity fields stay as they are; 0 asks every time.
@@ -89,14 +96,13 @@ type Handler struct {
 	Log          *slog.Logger     // one line per exchange that went other than well; default: discarded
 	Done         func(Summary)    // called once per message; metrics hang here. It must not block
 
-	setUp    sync.Once
-	deferred chan struct{} // one for each trace that was answered before it began
-	places   chan struct{} // one for each of them that is at work
-	running  traces
-	broken   peerLimit // rows of broken frames
-	reused   peerLimit // lines about reused control ids
-	recent   recentIDs
-	rubbish  rubbishCount
+	setUp   sync.Once
+	wake    chan struct{} // there may be work
+	running traces
+	broken  peerLimit // rows of broken frames
+	reused  peerLimit // lines about reused control ids
+	recent  recentIDs
+	rubbish rubbishCount
 }
 
 // Summary is what became of one message, in words that never come from a sender.
@@ -138,7 +144,7 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 
 	known := x.recall()
 	x.plan = h.planFor(x, known)
-	x.plan.deferred = x.plan.deferred || deferred || !x.plan.query && h.Slow()
+	x.plan.deferred = x.plan.deferred || deferred || !x.plan.query && (h.Plain || h.Slow())
 	if known.err != nil {
 		return x.unrecorded(known.err)
 	}
@@ -201,23 +207,16 @@ func (x *exchange) close(r reply) ([]byte, error) {
 	return x.sent(r.bytes, r.ack), nil
 }
 
-// closeThenTrace answers at once, and traces when the answer is on disk. Before it says yes it
-// takes a place among the traces that wait: a sender that is faster than Spine is held up.
+// closeThenTrace answers at once, and leaves the trace to Work.
 func (x *exchange) closeThenTrace() ([]byte, error) {
-	select {
-	case x.h.deferred <- struct{}{}:
-	case <-x.ctx.Done():
-		return nil, fmt.Errorf("exchange: waiting to be traced: %w", x.ctx.Err())
-	}
 	r := x.plan.reply(pds.Result{}, errPending)
 	r.outcome, r.reason = store.Deferred, "traced after the answer"
+	r.work = &store.Work{Kind: store.Put, Due: x.h.Now()}
 	reply, err := x.close(r)
-	if err != nil || x.outcome != store.Deferred {
-		<-x.h.deferred
-		return reply, err
+	if err == nil && x.outcome == store.Deferred {
+		x.h.awaken()
 	}
-	x.traceLater(*x.plan.request)
-	return reply, nil
+	return reply, err
 }
 
 // Drain waits for the traces that still run for senders who were told "trace pending". When
@@ -247,7 +246,8 @@ func (h *Handler) defaults() {
 		if h.DeferredTraces == 0 {
 			h.DeferredTraces = 32
 		}
-		h.deferred, h.places = make(chan struct{}, mostDeferred), make(chan struct{}, h.DeferredTraces)
+		h.wake = make(chan struct{}, 1)
+		orDuration(&h.WorkDeadline, 168*time.Hour)
 		orDuration(&h.Budget, 4*time.Second)
 		orDuration(&h.CommitTimeout, 900*time.Millisecond)
 		orDuration(&h.Window, 168*time.Hour)
@@ -269,9 +269,6 @@ func (h *Handler) defaults() {
 		}
 	})
 }
-
-// mostDeferred bounds the traces that wait in memory. A batch has at most a quarter of them.
-const mostDeferred = 4 * maxBatch
 
 // DefaultTraceEvents returns the ADT events that may trace unless a trust says otherwise.
 func DefaultTraceEvents() []string {

@@ -31,6 +31,8 @@ type memory struct {
 	fail    error           // what Commit answers, if not nil
 	before  func()          // called at the start of every Commit
 	opened  []store.Opening // of every Commit that opened an exchange
+	work    []store.Work
+	now     func() time.Time
 }
 
 type kept struct {
@@ -43,6 +45,7 @@ func newMemory() *memory {
 		claims:  make(map[store.ClaimKey]store.ID),
 		replies: make(map[store.ID][]byte),
 		closed:  make(map[store.ID]store.Outcome),
+		now:     noon,
 	}
 }
 
@@ -84,6 +87,7 @@ func (j *memory) Commit(_ context.Context, c store.Commit) (store.Receipt, error
 	for _, e := range entries {
 		j.events = append(j.events, kept{c.Exchange, e})
 	}
+	j.enqueue(c)
 	return receipt, nil
 }
 
@@ -151,7 +155,9 @@ func newRig(t *testing.T, s *service) *rig {
 	t.Helper()
 	r := &rig{journal: newMemory(), service: s, log: new(bytes.Buffer)}
 	var mu sync.Mutex
+	q := queue{j: r.journal}
 	r.Handler = &Handler{
+		Queue: q, Audit: q,
 		Tracer: s, Journal: r.journal, Application: "NHSTRACE", ODS: "RXX",
 		Now:          noon,
 		NewControlID: func() string { return "NT0000000123" },

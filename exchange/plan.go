@@ -30,9 +30,10 @@ type reply struct {
 	ack     hl7v2.AckCode
 	outcome store.Outcome
 	found   pds.NHSNumber
-	status  string // NSTS value decided, if any
-	reason  string // without patient data
-	forget  bool   // the answer says "not now": it is not kept for a resend
+	status  string      // NSTS value decided, if any
+	reason  string      // without patient data
+	forget  bool        // the answer says "not now": it is not kept for a resend
+	work    *store.Work // what is still to be done after it
 }
 
 // A route makes the plan for messages of one kind.

@@ -677,9 +677,7 @@ func row38(t *testing.T, d *disk) {
 	s.open(t)
 	p := s.dial(t)
 	p.wantAck(a28("R38A", asks...), "MSA|CA|R38A")
-	if err := s.handler.Drain(context.Background()); err != nil { // the trace comes after the commit
-		t.Fatal(err)
-	}
+	s.awaitWork(t) // the trace comes after the commit
 	s.wantStory(t, "exchanged asked answered finished")
 	told := newSite(d)
 	told.handler.Enhanced, told.handler.StoreDown = true, exchange.StoreDownNack

@@ -51,7 +51,7 @@ func newDisk(t testing.TB) *disk {
 
 func (d *disk) start(t testing.TB) {
 	t.Helper()
-	db, err := sqlite.Open(d.path, store.Options{})
+	db, err := sqlite.Open(d.path, store.Options{Now: noon})
 	if err == nil {
 		err = db.Start(context.Background())
 	}
@@ -82,6 +82,42 @@ func (d *disk) Commit(ctx context.Context, c store.Commit) (store.Receipt, error
 
 func (d *disk) Answer(ctx context.Context, id store.ID) ([]byte, bool, error) {
 	return d.store().Answer(ctx, id)
+}
+
+// Claim implements [store.Queue].
+func (d *disk) Claim(ctx context.Context, n int, lease time.Duration) ([]store.Work, error) {
+	return d.store().Claim(ctx, n, lease)
+}
+
+// Pending implements [store.Queue].
+func (d *disk) Pending(ctx context.Context, parked bool, limit int) ([]store.Work, error) {
+	return d.store().Pending(ctx, parked, limit)
+}
+
+// Item implements [store.Queue].
+func (d *disk) Item(ctx context.Context, patient store.PatientKey) (store.Work, bool, error) {
+	return d.store().Item(ctx, patient)
+}
+
+// NextDue implements [store.Queue].
+func (d *disk) NextDue(ctx context.Context) (time.Time, bool, error) { return d.store().NextDue(ctx) }
+
+// Heads implements [store.Audit].
+func (d *disk) Heads(ctx context.Context) ([]store.Head, error) { return d.store().Heads(ctx) }
+
+// Events implements [store.Audit].
+func (d *disk) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
+	return d.store().Events(ctx, q)
+}
+
+// Parts implements [store.Audit].
+func (d *disk) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, error) {
+	return d.store().Parts(ctx, e)
+}
+
+// Find implements [store.Audit].
+func (d *disk) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
+	return d.store().Find(ctx, controlID, limit)
 }
 
 // Patient implements [store.Index].
@@ -198,7 +234,7 @@ func newSite(d *disk) *site {
 	s.counts = make(map[mllp.Event]int)
 	s.states = make(map[mllp.ConnState]int)
 	s.handler = &exchange.Handler{
-		Tracer: s.provider, Journal: d, Index: d, Application: "NHSTRACE", ODS: "RXX", Now: noon,
+		Tracer: s.provider, Journal: d, Index: d, Queue: d, Audit: d, Application: "NHSTRACE", ODS: "RXX", Now: noon,
 		NewControlID: s.newControlID,
 		Budget:       patience, CommitTimeout: patience, // a slow machine is not what is tested
 		Log:  slog.New(slog.NewTextHandler(&s.notes, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -235,7 +271,14 @@ func (s *site) open(t testing.TB) *site {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(ln) }()
-	t.Cleanup(func() { s.shut(t, served) })
+	ctx, stop := context.WithCancel(context.Background())
+	var worked sync.WaitGroup
+	worked.Go(func() { s.handler.Work(ctx) })
+	t.Cleanup(func() {
+		stop()
+		worked.Wait()
+		s.shut(t, served)
+	})
 	return s
 }
 
@@ -273,6 +316,27 @@ func (s *site) await(t testing.TB, what string, ok func() bool) {
 		case <-bell:
 		case <-late:
 			t.Fatalf("waited in vain for %s; the log:\n%s", what, s.logged())
+		}
+	}
+}
+
+// awaitWork waits until no trace is left to be made.
+func (s *site) awaitWork(t testing.TB) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for late := time.After(patience); ; {
+		left, err := s.disk.Pending(context.Background(), false, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("waited in vain for traces to be made; the log:\n%s", s.logged())
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 type tracing struct {
 	x    *exchange
 	want pds.Want
+	work store.Work // the item it is made for; zero if a sender waited for it
 
 	// Guarded by x.mu:
 	left bool // the sender was answered without the result
@@ -53,31 +54,6 @@ func (x *exchange) trace(req pds.Request) (pds.Result, error) {
 	case <-x.ctx.Done(): // the service stops
 	}
 	return t.leave(ended, cancel)
-}
-
-// traceLater starts a trace whose sender has its answer already.
-func (x *exchange) traceLater(req pds.Request) {
-	t := &tracing{x: x, want: req.Want, left: true}
-	req.ID, req.Recorder = x.id.String(), t
-	x.frame, x.m = nil, nil // on disk; what waits should be small
-	x.h.running.start(x.ctx, func(ctx context.Context) {
-		defer func() { <-x.h.deferred }()
-		res, err := x.h.askInTurn(ctx, req)
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		t.finish(res, err)
-	})
-}
-
-// askInTurn asks when one of the places for deferred traces is free.
-func (h *Handler) askInTurn(ctx context.Context, req pds.Request) (pds.Result, error) {
-	select {
-	case h.places <- struct{}{}:
-		defer func() { <-h.places }()
-		return h.ask(ctx, req)
-	case <-ctx.Done():
-		return pds.Result{}, fmt.Errorf("exchange: waiting for a place: %w", ctx.Err())
-	}
 }
 
 // leave stops waiting for the trace, unless it has just ended.
@@ -126,9 +102,11 @@ func (t *tracing) finish(res pds.Result, err error) {
 		}
 		found = x.found(d.outcome, foundBy(d, res), d.status)
 	}
-	if _, err := x.commitFound(nil, found, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
-		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
+	x.settled = true
+	if t.work.Exchange != x.id {
+		t.work = x.item() // its sender waited for it
 	}
+	x.settle(facts, x.h.after(t.work, res, err), found...)
 }
 
 // foundBy is the number that a decision goes with.
@@ -211,7 +189,7 @@ func (x *exchange) commitReceived(entries ...store.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	receipt, err := x.commit(nil, entries...)
+	receipt, err := x.commit(store.Commit{}, entries...)
 	if err == nil && receipt.Status == store.Duplicate {
 		return errDuplicate
 	}
@@ -260,7 +238,7 @@ func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (stor
 	if err != nil {
 		closing = &store.Closing{Outcome: store.Failed}
 	}
-	if _, commitErr := x.commit(closing, store.Entry{Kind: store.Finished, Facts: finished(req.Want, res, err)}); commitErr != nil {
+	if _, commitErr := x.commit(store.Commit{Close: closing}, store.Entry{Kind: store.Finished, Facts: finished(req.Want, res, err)}); commitErr != nil {
 		return x.id, pds.Result{}, fmt.Errorf("exchange: result not recorded, so not shown: %w", commitErr)
 	}
 	return x.id, res, err

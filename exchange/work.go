@@ -1,0 +1,270 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// Work makes the traces that no sender waits for, those of [Handler.Queue], until ctx ends.
+// What is in hand then is for [Handler.Drain]. Several instances may work on one queue.
+func (h *Handler) Work(ctx context.Context) {
+	h.defaults()
+	places := make(chan struct{}, h.DeferredTraces)
+	for {
+		wait := h.claim(ctx, places)
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-h.wake:
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
+		again.Stop()
+	}
+}
+
+const (
+	// lease is how long a claimed item is left alone by others: longer than a trace takes. What
+	// a killed process had in hand is done after that.
+	lease = 2 * time.Minute
+	// lookAgain is how often the queue is looked at for what other instances put there.
+	lookAgain = 5 * time.Second
+)
+
+// claim starts what is due, as far as there are places, and says when to look again.
+func (h *Handler) claim(ctx context.Context, places chan struct{}) time.Duration {
+	free := cap(places) - len(places)
+	if free == 0 {
+		return lookAgain // or when a place is given back
+	}
+	items, err := h.Queue.Claim(ctx, free, lease)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.Log.WarnContext(ctx, "the queue of traces cannot be read", "err", err)
+		}
+		return lookAgain
+	}
+	for _, w := range items {
+		places <- struct{}{}
+		h.running.start(ctx, func(ctx context.Context) {
+			defer h.awaken()
+			defer func() { <-places }()
+			h.redo(ctx, w)
+		})
+	}
+	due, ok, err := h.Queue.NextDue(ctx)
+	if err != nil || !ok {
+		return lookAgain
+	}
+	return min(max(due.Sub(h.Now()), 0), lookAgain)
+}
+
+// awaken makes Work look at the queue.
+func (h *Handler) awaken() {
+	select {
+	case h.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// redo makes the trace of one item.
+func (h *Handler) redo(ctx context.Context, w store.Work) {
+	x, err := h.reopen(ctx, w)
+	if err != nil {
+		h.Log.WarnContext(ctx, "a message in the queue of traces cannot be read", "exchange", w.Exchange, "err", err)
+		return // tried again when the claim ends
+	}
+	if x.plan.request == nil {
+		x.obsolete(w)
+		return
+	}
+	req := *x.plan.request
+	t := &tracing{x: x, want: req.Want, left: true, work: w}
+	req.ID, req.Recorder = x.id.String(), t
+	res, err := h.ask(ctx, req)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t.finish(res, err)
+}
+
+// errNoFrame says that the journal has no message for an exchange.
+var errNoFrame = errors.New("exchange: no message in the journal")
+
+// reopen makes the exchange of an item anew from the journal, and plans its message with what
+// the index knows now.
+func (h *Handler) reopen(ctx context.Context, w store.Work) (*exchange, error) {
+	x := &exchange{h: h, ctx: ctx, id: w.Exchange, start: h.Now(), opened: true}
+	known := x.recall()
+	for e, err := range h.Audit.Events(ctx, store.Query{Exchange: w.Exchange}) {
+		if err != nil {
+			return nil, fmt.Errorf("exchange: reopen: %w", err)
+		}
+		switch e.Kind {
+		case store.Asked:
+			x.calls++
+		case store.Received, store.Exchanged:
+			known.arrived = e.At
+			if x.frame, err = h.frameOf(ctx, e); err != nil {
+				return nil, err
+			}
+		default:
+		}
+	}
+	m, err := h.Parser.Parse(x.frame)
+	if err != nil {
+		return nil, errNoFrame
+	}
+	x.m = m
+	x.plan = h.planMessage(m, known)
+	x.plan.known = known
+	return x, known.err
+}
+
+func (h *Handler) frameOf(ctx context.Context, e store.Event) ([]byte, error) {
+	parts, ok, err := h.Audit.Parts(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("exchange: reopen: %w", err)
+	}
+	frame, found := store.FindPart(parts, store.Frame)
+	if !ok || !found {
+		return nil, errNoFrame
+	}
+	return frame, nil
+}
+
+// obsolete ends an item whose message is not to be traced any more: a newer one came, or the
+// same patient was traced since.
+func (x *exchange) obsolete(w store.Work) {
+	r := x.plan.reply(pds.Result{}, nil)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	facts := store.Facts{
+		Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
+	}
+	s := store.Settlement{Exchange: x.id, Patient: w.Patient, Attempt: w.Attempt}
+	if r.work != nil && r.work.Kind == w.Kind { // still too early
+		s.Again, s.Reason = r.work.Due, store.Text(r.reason)
+	}
+	x.settle(facts, s)
+}
+
+// settle commits how an attempt at an item ended. The caller holds mu.
+func (x *exchange) settle(facts store.Facts, s store.Settlement, found ...store.Patient) {
+	c := store.Commit{Patients: found}
+	if !x.plan.query {
+		c.Settled = []store.Settlement{s}
+	}
+	if _, err := x.commit(c, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
+		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
+	}
+}
+
+// backoff is how long after an attempt the next one is made; the last holds for all further.
+var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+
+// after says how an attempt at an item ended (product.md 4.6 f): done, to be tried again, or to
+// be looked at by an operator.
+func (h *Handler) after(w store.Work, res pds.Result, err error) store.Settlement {
+	s := store.Settlement{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}
+	switch {
+	case err == nil && res.Outcome != pds.Stale:
+		return s
+	case errors.Is(err, context.Canceled):
+		s.Again, s.Reason = h.Now(), reasonOf(err)
+		return s
+	case err == nil:
+		s.Reason = "answered from the provider's local store"
+	default:
+		s.Reason = reasonOf(err)
+	}
+	if s.Park = hopeless(err) || h.Now().Sub(began(w)) > h.WorkDeadline; !s.Park {
+		s.Again = h.Now().Add(backoff[min(max(w.Attempt-1, 0), len(backoff)-1)])
+	}
+	return s
+}
+
+// began is when the item's message came.
+func began(w store.Work) time.Time {
+	sec, nsec := w.Exchange.Time().UnixTime()
+	return time.Unix(sec, nsec)
+}
+
+// hopeless tells the technical ends that asking again will not mend: the service itself found
+// the question at fault, or answered what no list has (smsp.md sections 8 and 9).
+func hopeless(err error) bool {
+	var e *pds.Error
+	if !errors.As(err, &e) || e.Retry || e.Status == 0 {
+		return false
+	}
+	switch e.Class {
+	case pds.InputInvalid, pds.UnknownCode, pds.ProviderError:
+		return true
+	default:
+		return false
+	}
+}
+
+// workFor is the item that a reply leaves behind.
+func (x *exchange) workFor(r reply) []store.Work {
+	if r.work == nil || x.settled && r.work.Kind == store.Unfinished || x.plan.query {
+		return nil
+	}
+	w := x.item()
+	w.Kind, w.Due, w.Reason = r.work.Kind, r.work.Due, store.Text(r.reason)
+	return []store.Work{w}
+}
+
+// item is the exchange's place in the queue.
+func (x *exchange) item() store.Work {
+	w := store.Work{Exchange: x.id, Told: x.start}
+	if s := x.plan.subject; len(s.keys) > 0 {
+		w.Patient, w.Told = s.keys[0], s.told.At
+	}
+	return w
+}
+
+// displaced finds the items that the exchange's first commit takes the place of: those of numbers
+// that it merges away, and of the patient's older messages if it leaves one itself.
+func (x *exchange) displaced(c store.Commit) []store.Work {
+	if x.h.Queue == nil {
+		return nil
+	}
+	keys := c.Cancel
+	for _, w := range c.Work {
+		if w.Patient != (store.PatientKey{}) {
+			keys = append(keys[:len(keys):len(keys)], w.Patient)
+		}
+	}
+	var old []store.Work
+	for _, key := range keys {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
+		w, ok, err := x.h.Queue.Item(ctx, key)
+		cancel()
+		// What cannot be read now is told of when it is come upon.
+		if err == nil && ok && w.Exchange != x.id && !w.Told.After(x.plan.subject.told.At) {
+			old = append(old, w)
+		}
+	}
+	return old
+}
+
+// finishDisplaced records for exchanges whose items are gone that nobody will trace them.
+func (x *exchange) finishDisplaced(old []store.Work) {
+	for _, w := range old {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
+		_, err := x.h.Journal.Commit(ctx, store.Commit{Exchange: w.Exchange, Entries: []store.Entry{{
+			Kind:  store.Finished,
+			Facts: store.Facts{Outcome: store.NotTraced.String(), Reason: "exchange " + x.id.String() + " took its place"},
+		}}})
+		cancel()
+		if err != nil {
+			x.h.Log.WarnContext(x.ctx, "not recorded that a newer message took a trace's place", "exchange", w.Exchange, "err", err)
+		}
+	}
+}
