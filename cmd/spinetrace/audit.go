@@ -20,6 +20,7 @@ import (
 var audits = map[string]func(ctx context.Context, c console, args []string) error{
 	"head":    auditHead,
 	"reindex": auditReindex,
+	"report":  auditReport,
 	"show":    auditShow,
 	"verify":  auditVerify,
 }
@@ -30,7 +31,7 @@ func audit(ctx context.Context, c console, args []string) error {
 	if action, ok := audits[name]; ok {
 		return action(ctx, c, rest)
 	}
-	fs := newFlags("audit", "audit show | verify | head | reindex [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got, reindex makes the index of patients anew. Each has flags of its own; audit ACTION -h shows them.")
+	fs := newFlags("audit", "audit show | verify | head | report | reindex [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got, report lists what waits, reindex makes the index of patients anew. Each has flags of its own; audit ACTION -h shows them.")
 	known := strings.Join(slices.Sorted(maps.Keys(audits)), ", ")
 	if name != "" {
 		return usageError(fmt.Sprintf("%q is unknown; there are %s", name, known))

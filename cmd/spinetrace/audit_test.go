@@ -295,8 +295,8 @@ func TestAuditUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"audit", exitUsage, "say one of head, reindex, show, verify"},
-		{"audit find X", exitUsage, `"find" is unknown; there are head, reindex, show, verify`},
+		{"audit", exitUsage, "say one of head, reindex, report, show, verify"},
+		{"audit find X", exitUsage, `"find" is unknown; there are head, reindex, report, show, verify`},
 		{"audit show", exitUsage, "no control id"},
 		{"audit show A B", exitUsage, `unexpected argument "B"`},
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},

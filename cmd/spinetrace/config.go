@@ -54,7 +54,8 @@ type config struct {
 	LenientSegments  bool          `envconfig:"SPINETRACE_LENIENT_SEGMENTS" default:"false" desc:"ignore a line that is no segment instead of refusing the message"`
 	StrictCharset    bool          `envconfig:"SPINETRACE_STRICT_CHARSET" default:"false" desc:"refuse a character set in MSH-18 that is not known, instead of reading the message as if none were named"`
 	ProcessingIDs    List          `envconfig:"SPINETRACE_PROCESSING_IDS" default:"P" desc:"values of MSH-11 that are ours; others are refused with AR 202"`
-	ADTAnswer        string        `envconfig:"SPINETRACE_ADT_ANSWER" default:"traced" oneof:"traced,plain" desc:"what answers an ADT: traced carries the result; this release has no plain"`
+	ADTAnswer        string        `envconfig:"SPINETRACE_ADT_ANSWER" default:"traced" oneof:"traced,plain" desc:"what answers an ADT: traced carries the result; plain is AA as soon as the message is stored, and every trace is made afterwards"`
+	WorkDeadline     time.Duration `envconfig:"SPINETRACE_WORK_DEADLINE" default:"168h" min:"1m" max:"8760h" desc:"how long a trace that fails is tried again after its answer; then it is parked for an operator"`
 	ReplyBudget      time.Duration `envconfig:"SPINETRACE_REPLY_BUDGET" default:"4s" min:"100ms" max:"10m" desc:"longest time to an answer, back end included"`
 	TraceEvents      List          `envconfig:"SPINETRACE_TRACE_EVENTS" default:"A01,A04,A05,A08,A14,A28,A31" desc:"ADT events that may trace"`
 	LocalID          string        `envconfig:"SPINETRACE_LOCAL_ID" default:"MR,PI,PT" desc:"how to recognise the local patient number: list of TYPE, AUTHORITY^TYPE, AUTHORITY^ or ^TYPE"`
@@ -213,9 +214,6 @@ func loopback(addr string) bool {
 }
 
 func (c *config) checkMessages(f *faults) {
-	if c.ADTAnswer == "plain" {
-		f.add("ADT_ANSWER", "this release has no plain answers; write traced")
-	}
 	for _, id := range c.ProcessingIDs {
 		if !slices.Contains([]string{"P", "T", "D"}, id) {
 			f.add("PROCESSING_IDS", "has something else than P, T and D; write those of the three that are ours")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"strconv"
@@ -94,6 +95,21 @@ func (m *metrics) watch(s store.Store, ready func() error) {
 				return 0
 			}))
 	}
+}
+
+// watchWork adds how late the traces are that no sender waits for.
+func (m *metrics) watchWork(q store.Queue) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "spinetrace_work_overdue_seconds", Help: "For how long the oldest trace that is due, and that no sender waits for, has been waiting; 0 when none is. Alert when it grows."},
+		func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			due, ok, err := q.NextDue(ctx)
+			if err != nil || !ok {
+				return 0
+			}
+			return max(0, time.Since(due).Seconds())
+		}))
 }
 
 // watchPulse adds whether the back end is slow.

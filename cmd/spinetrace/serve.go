@@ -107,8 +107,10 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 		return nil, err
 	}
 	s.handler.Journal, s.handler.Index = afterStart{s.store, s}, s.store
+	s.handler.Queue, s.handler.Audit = s.store, s.store
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
+	m.watchWork(s.store)
 	m.watchCertificates(&s.certs)
 	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry), log)
 	if err := s.listen(); err != nil {
@@ -175,8 +177,8 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 	return &exchange.Handler{
 		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
 		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
-		DeferredTraces: max(1, cfg.BackendConcurrency/2),
-		Enhanced:       cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
+		DeferredTraces: max(1, cfg.BackendConcurrency/2), WorkDeadline: cfg.WorkDeadline, Plain: cfg.ADTAnswer == "plain",
+		Enhanced: cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
 		BatchAnswer: batch, StoreDown: storeDown, TimeFormat: timeFormat,
 		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
 		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
@@ -232,6 +234,7 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { return s.serveMLLP() })
 	g.Go(func() error { return serveHTTP(s.admin, s.adminPort) })
 	g.Go(func() error { return s.start(ctx) })
+	g.Go(func() error { s.work(ctx); return nil })
 	g.Go(func() error { s.remind(ctx); return nil })
 	g.Go(func() error { s.sayWhy(ctx); return nil })
 	g.Go(func() error {
@@ -239,6 +242,17 @@ func (s *service) run(ctx context.Context) error {
 		return s.stop()
 	})
 	return g.Wait()
+}
+
+// work makes the traces that no sender waits for, once there is a store to find them in.
+func (s *service) work(ctx context.Context) {
+	select {
+	case <-s.starting:
+	case <-ctx.Done():
+	}
+	if s.hasStarted() {
+		s.handler.Work(ctx)
+	}
 }
 
 func (s *service) serveMLLP() error {
