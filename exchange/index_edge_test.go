@@ -109,3 +109,25 @@ func TestFeedWithoutAuthorities(t *testing.T) {
 		})
 	}
 }
+
+// TestQueryByANumberThatWasReplaced: who still has the old number gets the new one, as long as the
+// newest message has the old one, too.
+func TestQueryByANumberThatWasReplaced(t *testing.T) {
+	s := newIndexed(t)
+	superseded := matched()
+	superseded.Outcome, superseded.NHSNumber = pds.Superseded, survivor
+	s.provider.say = says(superseded)
+	p := s.open(t).dial(t)
+	const text = "NHS number superseded; tell the patient"
+	p.wantAck(adt("A28", "O1", numbered), "MSA|AA|O1|"+text)
+	const name = "Q21^Get Person Demographics^HL70471"
+	p.wantReply(q21("O2", nhsIdentifier), "RSP^K21^RSP_K21", "MSA|AA|O2|"+text+"\rQAK|TAG0042|OK|"+name+"|1|1|0\r"+qpd(name, nhsIdentifier)+
+		"PID|1||9990000026^^^NHS^NH~"+localIdentifier+recordPID)
+	s.wantAsked(t, 2)
+	p.wantReply(q23("O3", nhsIdentifier), "RSP^K23^RSP_K23", "MSA|AA|O3|"+text+"\rQAK|TAG0042|OK|IHE PIX Query|1|1|0\r"+qpd("IHE PIX Query", nhsIdentifier)+
+		"PID|||9990000026^^^NHS^NH~"+localIdentifier+"||~^^^^^^S\r")
+	s.wantAsked(t, 2)
+	both := "@PID.3.1^RXX1234567~@PID.3.4^RXX~@PID.3.1^9990000018~@PID.3.4^NHS"
+	p.wantAck(q22("O4", both), "MSA|AA|O4|"+text)
+	s.wantAsked(t, 3)
+}

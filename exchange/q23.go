@@ -63,7 +63,11 @@ func (q *query) planPIX(name string) plan {
 			if err != nil {
 				return q.nack(fault{condition: unavailable})
 			}
-			r := q.corresponding(n, "")
+			text := ""
+			if !q.asked.IsZero() && q.asked != n {
+				text = textOf[store.Superseded]
+			}
+			r := q.corresponding(n, text)
 			r.outcome, r.reason = store.NotTraced, "verified in the index"
 			return r
 		}

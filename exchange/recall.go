@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"spinetrace/store"
@@ -43,17 +44,24 @@ func (k *recall) named(localID string) (all []store.Patient) {
 }
 
 // holders returns the live entries that hold an NHS number now.
-func (k *recall) holders(nhsNumber string) (all []store.Patient) {
-	k.read(func(ctx context.Context) error {
-		found, err := k.index.Holders(ctx, nhsNumber, mostNamed)
-		for _, p := range found {
-			if n, _ := p.Current(); n == nhsNumber && !p.Gone() {
-				all = append(all, p)
-			}
-		}
+func (k *recall) holders(nhsNumber string) []store.Patient {
+	return slices.DeleteFunc(k.bearers(nhsNumber), func(p store.Patient) bool {
+		n, _ := p.Current()
+		return n != nhsNumber
+	})
+}
+
+// bearers returns the live entries that hold an NHS number now, or of which the newest message
+// told one that another has replaced since.
+func (k *recall) bearers(nhsNumber string) (all []store.Patient) {
+	k.read(func(ctx context.Context) (err error) {
+		all, err = k.index.Holders(ctx, nhsNumber, mostNamed)
 		return err
 	})
-	return all
+	return slices.DeleteFunc(all, func(p store.Patient) bool {
+		n, _ := p.Current()
+		return p.Gone() || n != nhsNumber && p.Told.NHSNumber != nhsNumber
+	})
 }
 
 func (k *recall) read(ask func(context.Context) error) {

@@ -22,7 +22,7 @@ func (q *query) complete(req *pds.Request) (known bool, bad *fault) {
 	if bad != nil || entry.Key.LocalID == "" {
 		return q.local.LocalID == "", bad
 	}
-	if n, _ := entry.Current(); !req.NHSNumber.IsZero() && n != "" && n != req.NHSNumber.Digits() {
+	if !bears(entry, req.NHSNumber) {
 		return false, nil // nobody here has both numbers
 	}
 	fill(req, entry)
@@ -61,6 +61,13 @@ func fill(req *pds.Request, entry store.Patient) {
 	req.Who.LocalID = p.LocalID
 }
 
+// bears tells whether an NHS number may be an entry's: it is now, it was before it was replaced,
+// or nothing is known of either.
+func bears(entry store.Patient, asked pds.NHSNumber) bool {
+	n, _ := entry.Current()
+	return asked.IsZero() || n == "" || n == asked.Digits() || entry.Told.NHSNumber == asked.Digits()
+}
+
 // entry finds the entry that a question is about, the zero one if there is none: by local
 // number, else by NHS number. Of several entries with one NHS number, it is one that is verified
 // if there is one; alone is false then, because the question is not about that one.
@@ -73,6 +80,9 @@ func (q *query) entry(req pds.Request) (entry store.Patient, alone bool, bad *fa
 		return store.Patient{}, false, nil
 	}
 	holders := q.known.holders(req.NHSNumber.Digits())
+	if len(holders) == 0 {
+		holders = q.known.bearers(req.NHSNumber.Digits())
+	}
 	if len(holders) == 0 || !alike(holders) {
 		return store.Patient{}, false, nil
 	}
