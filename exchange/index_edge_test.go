@@ -1,12 +1,15 @@
 package exchange_test
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"spinetrace/exchange"
 	"spinetrace/pds"
+	"spinetrace/store"
 )
 
 // TestNothingButTheOneAskedAbout: a question by two numbers that belong to two people is completed
@@ -130,4 +133,55 @@ func TestQueryByANumberThatWasReplaced(t *testing.T) {
 	both := "@PID.3.1^RXX1234567~@PID.3.4^RXX~@PID.3.1^9990000018~@PID.3.4^NHS"
 	p.wantAck(q22("O4", both), "MSA|AA|O4|"+text)
 	s.wantAsked(t, 3)
+}
+
+// failing is an index that cannot be read while it fails.
+type failing struct {
+	store.Index
+	reads, holders atomic.Bool
+}
+
+func (f *failing) Patient(ctx context.Context, key store.PatientKey) (store.Patient, bool, error) {
+	if f.reads.Load() {
+		return store.Patient{}, false, store.ErrUnavailable
+	}
+	return f.Index.Patient(ctx, key)
+}
+
+func (f *failing) Holders(ctx context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
+	if f.holders.Load() {
+		return nil, store.ErrUnavailable
+	}
+	return f.Index.Holders(ctx, nhsNumber, limit)
+}
+
+// TestIndexThatCannotBeRead: nothing is decided without it. A query is told 207, an ADT's
+// connection is closed, and the ADT sent again is answered as if it came for the first time.
+func TestIndexThatCannotBeRead(t *testing.T) {
+	s := newIndexed(t)
+	index := &failing{Index: s.disk}
+	s.handler.Index = index
+	s.handler.Budget = time.Second // half of it is what a resend waits for the first copy
+	s.open(t)
+	const mrn = "RXX1234567^^^RXX^MR"
+
+	index.reads.Store(true)
+	p := s.dial(t)
+	p.wantReply(q21("U1", mrn), "RSP^K21^RSP_K21", "MSA|AR|U1|Cannot be dealt with now\r"+err25("", 207, internal, "Cannot be dealt with now")+
+		"QAK|TAG0042|AR|Q21^Get Person Demographics^HL70471\r"+qpd("Q21^Get Person Demographics^HL70471", mrn))
+	p.send(frame(adt("A28", "U2", numbered)))
+	p.wantEnd()
+	s.wantAsked(t, 0)
+	s.wantStory(t, "")
+
+	index.reads.Store(false)
+	index.holders.Store(true) // who else holds the number cannot be read once it is known
+	p = s.dial(t)
+	p.send(frame(adt("A28", "U3", numbered)))
+	p.wantEnd()
+	s.wantAsked(t, 1)
+	index.holders.Store(false)
+	s.dial(t).wantAck(adt("A28", "U3", numbered), "MSA|AA|U3|Verified")
+	s.wantAsked(t, 2)
+	s.wantFound(t, "U3", 1)
 }
