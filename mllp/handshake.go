@@ -49,8 +49,8 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 var ErrName = errors.New("mllp: no name of the certificate is on the list")
 
 // AllowNames returns a VerifyConnection for a tls.Config that only lets peers in whose certificate was verified and
-// has one of the names: as the common name of its subject, or as one of its DNS names. Upper and lower case are the
-// same, and a * stands for itself.
+// has one of the names: as the common name of its subject, or as one of its alternative names, be they DNS names, IP
+// addresses, URIs or e-mail addresses. Upper and lower case are the same, and a * stands for itself.
 func AllowNames(names ...string) func(tls.ConnectionState) error {
 	allowed := func(name string) bool {
 		return name != "" && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
@@ -59,12 +59,23 @@ func AllowNames(names ...string) func(tls.ConnectionState) error {
 		if len(state.VerifiedChains) == 0 {
 			return ErrName
 		}
-		leaf := state.PeerCertificates[0]
-		if !allowed(leaf.Subject.CommonName) && !slices.ContainsFunc(leaf.DNSNames, allowed) {
+		if !slices.ContainsFunc(namesOf(state.PeerCertificates[0]), allowed) {
 			return ErrName
 		}
 		return nil
 	}
+}
+
+// namesOf returns what a certificate calls its holder.
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Concat([]string{c.Subject.CommonName}, c.DNSNames, c.EmailAddresses)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	return names
 }
 
 // handshake does the TLS handshake, if there is to be one.

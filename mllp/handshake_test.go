@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -126,11 +127,23 @@ func TestAllowNames(t *testing.T) {
 	verified := tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf, ca.cert}},
 	}
+	uri, err := url.Parse("urn:nhs-uk:rxx:pas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &x509.Certificate{IPAddresses: []net.IP{net.IPv4(10, 0, 0, 7)}, URIs: []*url.URL{uri}, EmailAddresses: []string{"pas@example.nhs.uk"}}
+	otherwise := tls.ConnectionState{
+		PeerCertificates: []*x509.Certificate{other}, VerifiedChains: [][]*x509.Certificate{{other, ca.cert}},
+	}
 	for name, tt := range map[string]struct {
 		state tls.ConnectionState
 		names []string
 		want  error
 	}{
+		"an address":      {otherwise, []string{"10.0.0.7"}, nil},
+		"a URI":           {otherwise, []string{"urn:nhs-uk:rxx:pas"}, nil},
+		"an e-mail":       {otherwise, []string{"PAS@example.nhs.uk"}, nil},
+		"no name":         {otherwise, []string{"", "10.0.0.8"}, mllp.ErrName},
 		"on the list":     {verified, []string{"lab.test", "PAS.test"}, nil},
 		"not on the list": {verified, []string{"lab.test"}, mllp.ErrName},
 		"part of a name":  {verified, []string{"test", "*.test", ""}, mllp.ErrName},

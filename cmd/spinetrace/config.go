@@ -31,7 +31,7 @@ type config struct {
 	MLLPCert         string        `envconfig:"SPINETRACE_MLLP_CERT" desc:"PEM file: the listener's certificate and its chain"`
 	MLLPKey          string        `envconfig:"SPINETRACE_MLLP_KEY" desc:"PEM file: the key of MLLP_CERT"`
 	MLLPClientCA     string        `envconfig:"SPINETRACE_MLLP_CLIENT_CA" desc:"PEM file: who may have signed a client's certificate, for mutual"`
-	MLLPClientNames  List          `envconfig:"SPINETRACE_MLLP_CLIENT_NAMES" shown:"every name" desc:"names that may connect, for mutual: a client certificate's subject CN or one of its DNS names must be here"`
+	MLLPClientNames  List          `envconfig:"SPINETRACE_MLLP_CLIENT_NAMES" shown:"every name" desc:"names that may connect, for mutual: a client certificate's subject CN or one of its alternative names (DNS, IP, URI, e-mail) must be here"`
 	MLLPRelease      int           `envconfig:"SPINETRACE_MLLP_RELEASE" default:"1" min:"1" max:"2" desc:"release of MLLP that the senders speak; in release 2 every message is answered by a commit block first"`
 	MLLPAllow        Networks      `envconfig:"SPINETRACE_MLLP_ALLOW" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks that may connect"`
 	MLLPMaxFrame     Size          `envconfig:"SPINETRACE_MLLP_MAX_FRAME" default:"1MiB" min:"1KiB" max:"64MiB" desc:"longest message"`
