@@ -490,8 +490,8 @@ func (p *playing) checkLeaks(what, text string) {
 }
 
 // mostMemory is what a trial may add to the heap: some answers of the longest kind that is
-// read, 1 MiB, and what reading them leaves to the collector.
-const mostMemory = 24 << 20
+// read, 1 MiB, and what reading them leaves to the collector. An answer of 50 MB is more.
+const mostMemory = 40 << 20
 
 func (p *playing) judgeMemory(most uint64) {
 	p.memory = fmt.Sprintf("+%.1f MiB", float64(most)/(1<<20))
