@@ -19,7 +19,19 @@
 // Beside the journal a store keeps an [Index] of patients: what the newest message told of
 // each, what the newest trace found, and where a merge took it. It changes in the same act as
 // the journal ([Commit.Patients]) and is not part of it: [Index.Reindex] makes it anew from the
-// journal.
+// journal. And it keeps a [Queue] of work: traces that are still to be made after their messages
+// were answered. Instances share it. Who claims an item has it for a time, and says in a commit
+// how the attempt ended:
+//
+//	items, err := s.Claim(ctx, 8, time.Minute)
+//	for _, w := range items {
+//		…
+//		r, err := s.Commit(ctx, store.Commit{
+//			Exchange: w.Exchange,
+//			Entries:  []store.Entry{{Kind: store.Finished, Facts: facts}},
+//			Settled:  []store.Settlement{{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}},
+//		})
+//	}
 //
 // Packages store/postgres and store/sqlite implement [Store]; package store/storetest is
 // the suite that both pass.

@@ -189,16 +189,12 @@ func (s *Store) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 func (s *Store) Item(ctx context.Context, patient store.PatientKey) (w store.Work, ok bool, err error) {
 	const q = "select " + workColumns + "from work w where local_id = $1 and authority = $2"
 	key := patient.Fit()
-	rows, err := s.reader.QueryContext(ctx, q, key.LocalID, key.Authority)
-	if err != nil {
-		return w, false, readError("item", err)
-	}
-	err = scan(rows, func() error {
-		ok = true
-		return scanWork(rows, &w)
-	})
-	if err != nil {
+	err = scanWork(s.reader.QueryRowContext(ctx, q, key.LocalID, key.Authority), &w)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return store.Work{}, false, nil
+	case err != nil:
 		return store.Work{}, false, readError("item", err)
 	}
-	return w, ok, nil
+	return w, true, nil
 }

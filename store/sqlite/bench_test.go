@@ -16,12 +16,14 @@ import (
 // BenchmarkCommit makes messages of 0.56 KB durable, for 1, 8 and 64 callers at once.
 // untraced is one commit: one event, frame and answer, claim, opening and closing. traced
 // is two: received and asked, then answered and replied, with SOAP bodies of 2.9 KB each
-// way. told is untraced, and tells of one of 10,000 patients.
+// way. told is untraced, and tells of one of 10,000 patients. ended is untraced, and a second
+// commit of one event; worked is ended, and the first adds an item of work that the second
+// settles.
 func BenchmarkCommit(b *testing.B) {
 	for _, bm := range []struct {
 		name string
 		work func(testing.TB, *Store, int64)
-	}{{"untraced", untraced}, {"traced", traced}, {"told", told}} {
+	}{{"untraced", untraced}, {"traced", traced}, {"told", told}, {"ended", ended}, {"worked", worked}} {
 		for _, callers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("%s/callers=%d", bm.name, callers), func(b *testing.B) {
 				s := start(b, newPath(b), store.Options{})
@@ -92,6 +94,73 @@ func told(tb testing.TB, s *Store, i int64) {
 			Doc: strings.Repeat("0123456789abcdef", 25)},
 	}}
 	benchCommit(tb, s, c)
+}
+
+func ended(tb testing.TB, s *Store, i int64) {
+	c := benchExchange(i)
+	benchCommit(tb, s, c)
+	benchCommit(tb, s, store.Commit{Exchange: c.Exchange, Entries: []store.Entry{{Kind: store.Finished}}})
+}
+
+func worked(tb testing.TB, s *Store, i int64) {
+	c := benchExchange(i)
+	w := benchWork(i, c.Exchange)
+	c.Work = []store.Work{w}
+	benchCommit(tb, s, c)
+	benchSettle(tb, s, w)
+}
+
+func benchWork(i int64, exchange store.ID) store.Work {
+	now := time.Now()
+	return store.Work{
+		Exchange: exchange, Patient: store.PatientKey{Authority: "RXX01", LocalID: fmt.Sprintf("%06d", i*7919%200_000)},
+		Told: now, Kind: store.Unfinished, Due: now.Add(-time.Minute), Reason: "no answer yet",
+	}
+}
+
+func benchSettle(tb testing.TB, s *Store, w store.Work) {
+	benchCommit(tb, s, store.Commit{
+		Exchange: w.Exchange, Entries: []store.Entry{{Kind: store.Finished}},
+		Settled: []store.Settlement{{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}},
+	})
+}
+
+// BenchmarkQueue empties a queue by 16 workers, who each claim some items at a time, and settle
+// each by a commit of its own with one event.
+func BenchmarkQueue(b *testing.B) {
+	for _, claim := range []int{1, 4, 16} {
+		b.Run(fmt.Sprintf("claim=%d", claim), func(b *testing.B) {
+			s := start(b, newPath(b), store.Options{})
+			for from := 0; from < b.N; from += 1000 {
+				c := store.Commit{Entries: []store.Entry{{Kind: store.Finished}}}
+				for i := from; i < min(from+1000, b.N); i++ {
+					c.Work = append(c.Work, benchWork(int64(i), store.NewID()))
+				}
+				benchCommit(b, s, c)
+			}
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range 16 {
+				wg.Go(func() {
+					for left.Load() > 0 {
+						items, err := s.Claim(b.Context(), claim, time.Hour)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						for _, w := range items {
+							benchSettle(b, s, w)
+						}
+						left.Add(-int64(len(items)))
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "items/s")
+		})
+	}
 }
 
 func benchExchange(i int64) store.Commit {

@@ -154,7 +154,7 @@ func (s *Store) Item(ctx context.Context, patient store.PatientKey) (w store.Wor
 		return w, false, err
 	}
 	key := patient.Fit()
-	rows, err := r.db.QueryContext(ctx, selectWork+"where local_id = ? and authority = ?", key.LocalID, key.Authority)
+	rows, err := r.item.QueryContext(ctx, key.LocalID, key.Authority)
 	if err != nil {
 		return w, false, explain("read the queue", err)
 	}
