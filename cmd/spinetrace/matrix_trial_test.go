@@ -107,11 +107,10 @@ type playing struct {
 	*matrix
 	trial
 	result
-	cfg  config
-	sim  simulated
-	log  *logBuffer
-	s    *service
-	line *mllp.Client
+	cfg config
+	sim simulated
+	log *logBuffer
+	s   *service
 }
 
 func privatePEM(key *rsa.PrivateKey) []byte {
@@ -415,16 +414,8 @@ func (s *story) over() bool {
 	if replied < 0 {
 		return true // nobody was asked
 	}
-	asked := s.events[:replied]
-	open := 0
-	for _, e := range asked {
-		switch e.Kind {
-		case store.Asked:
-			open++
-		case store.Answered:
-			open--
-		}
-	}
+	before := story{events: s.events[:replied]}
+	open := before.count(store.Asked) - before.count(store.Answered)
 	return s.count(store.Finished) > 0 || open == 0 && s.facts[replied].Reason != "reply was due"
 }
 
