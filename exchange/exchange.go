@@ -40,6 +40,7 @@ type exchange struct {
 	duplicate bool
 
 	mu      sync.Mutex    // guards what follows: a trace may outlive its sender's wait
+	adopted bool          // it was another message's that died without an answer
 	settled bool          // the trace has ended, and its end is recorded
 	opened  bool          // the exchange's first commit is on disk
 	first   store.ID      // the earlier exchange, when the message is a duplicate
@@ -151,11 +152,16 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 	if r.bytes != nil {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}
-	return x.commit(store.Commit{
+	c := store.Commit{
 		Close:    &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget},
 		Patients: x.found(r.outcome, r.found, r.status),
 		Work:     x.workFor(r),
-	}, entry)
+	}
+	if x.adopted && !x.plan.query { // it may have been queued when it was found unanswered
+		w := x.item()
+		c.Settled = []store.Settlement{{Exchange: w.Exchange, Patient: w.Patient}}
+	}
+	return x.commit(c, entry)
 }
 
 // found is what the index learns from the end of the exchange's trace; nothing if that decided
@@ -308,9 +314,23 @@ func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
 func (x *exchange) adopt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.id, x.opened, x.calls = x.first, true, 0
+	x.id, x.opened, x.adopted, x.calls = x.first, true, true, x.h.callsOf(x.ctx, x.first)
 	resumed := store.Facts{Peer: x.facts.Peer, Subject: x.facts.Subject, Reason: "no answer was stored"}
 	x.pending = []store.Entry{{Kind: store.Resumed, Facts: resumed}}
+}
+
+// callsOf counts the calls that were made for an exchange; what cannot be read counts from none.
+func (h *Handler) callsOf(ctx context.Context, id store.ID) int {
+	if h.Audit == nil {
+		return 0
+	}
+	calls := 0
+	for e, err := range h.Audit.Events(ctx, store.Query{Exchange: id}) {
+		if err == nil && e.Kind == store.Asked {
+			calls++
+		}
+	}
+	return calls
 }
 
 var pathAckCode = hl7v2.MustPath("MSA-1")

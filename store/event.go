@@ -14,30 +14,30 @@ type Kind uint8
 
 // The kinds.
 const (
-	Started   Kind = 1  // the service started: version, configuration digest
-	Stopped   Kind = 2  // the service stopped in good order
-	Received  Kind = 3  // a message came in; body: Frame
-	Exchanged Kind = 4  // a message came in and was answered in one act; bodies: Frame, Reply
-	Asked     Kind = 5  // a call to a national endpoint is about to be made; body: Request
-	Answered  Kind = 6  // that call ended; body: Response, if one came
-	Replied   Kind = 7  // the message was answered; body: Reply
-	Resent    Kind = 8  // the same message came again, or the same exchange was answered twice
-	Resumed   Kind = 9  // an exchange without an answer was taken up again by a resend
-	Broken    Kind = 10 // bytes that never became a message; body: Frame, its first 4 KiB
-	Looked    Kind = 11 // somebody read the audit: who, what for, how many rows
-	Rewound   Kind = 12 // the database lost events that had been committed; the range is named
-	Warned    Kind = 14 // the service runs in a way that needs a reason, such as without TLS
-	Finished  Kind = 15 // a trace ended after its sender had been told "trace pending"
+	Started     Kind = 1  // the service started: version, configuration digest
+	Stopped     Kind = 2  // the service stopped in good order
+	Received    Kind = 3  // a message came in; body: Frame
+	Exchanged   Kind = 4  // a message came in and was answered in one act; bodies: Frame, Reply
+	Asked       Kind = 5  // a call to a national endpoint is about to be made; body: Request
+	Answered    Kind = 6  // that call ended; body: Response, if one came
+	Replied     Kind = 7  // the message was answered; body: Reply
+	Resent      Kind = 8  // the same message came again, or the same exchange was answered twice
+	Resumed     Kind = 9  // an exchange without an answer was taken up again by a resend
+	Broken      Kind = 10 // bytes that never became a message; body: Frame, its first 4 KiB
+	Looked      Kind = 11 // somebody read the audit: who, what for, how many rows
+	Rewound     Kind = 12 // the database lost events that had been committed; the range is named
+	Interrupted Kind = 13 // an exchange was found without an answer when the service started again
+	Warned      Kind = 14 // the service runs in a way that needs a reason, such as without TLS
+	Finished    Kind = 15 // a trace ended after its sender had been told "trace pending"
 )
 
-// The numbers 13 (an exchange found without an answer after a crash) and 16 (the heads of the
-// other chains) are reserved.
+// The number 16 (the heads of the other chains) is reserved.
 
 var kinds = map[Kind]string{
 	Started: "started", Stopped: "stopped", Received: "received", Exchanged: "exchanged",
 	Asked: "asked", Answered: "answered", Replied: "replied", Resent: "resent",
 	Resumed: "resumed", Broken: "broken", Looked: "looked", Rewound: "rewound",
-	Warned: "warned", Finished: "finished",
+	Interrupted: "interrupted", Warned: "warned", Finished: "finished",
 }
 
 // String returns the kind in one word.

@@ -250,9 +250,10 @@ func (s *service) work(ctx context.Context) {
 	case <-s.starting:
 	case <-ctx.Done():
 	}
-	if s.hasStarted() {
-		s.handler.Work(ctx)
+	if !s.hasStarted() {
+		return
 	}
+	s.handler.Work(ctx)
 }
 
 func (s *service) serveMLLP() error {
@@ -379,6 +380,9 @@ func (s *service) start(ctx context.Context) error {
 	if err == nil {
 		err = s.recordStart(ctx)
 	}
+	if err == nil {
+		err = s.recover(ctx)
+	}
 	switch {
 	case err == nil:
 		s.started = true
@@ -388,6 +392,15 @@ func (s *service) start(ctx context.Context) error {
 		return nil // told to stop before the store came up
 	case errors.Is(err, store.ErrChainInUse):
 		return fmt.Errorf("%w; stop it, or give this instance a %sCHAIN of its own", err, prefix)
+	}
+	return err
+}
+
+// recover takes up what an earlier run of this instance left unanswered.
+func (s *service) recover(ctx context.Context) error {
+	n, err := s.handler.Recover(ctx, s.store, s.cfg.Chain)
+	if n > 0 {
+		s.log.Info("found messages that were not answered before the last stop", "messages", n)
 	}
 	return err
 }
