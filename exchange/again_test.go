@@ -292,3 +292,26 @@ func TestStatus04(t *testing.T) {
 	p.wantAck(adt("A28", "S8", tried, "PRIMROSE", "ROSE"), "MSA|AA|S8|No match")
 	elsewhere.wantAsked(t, 1)
 }
+
+// TestAnewAfterAnswersThatCameFirst: a trace that was made after its answer is in the index that is
+// made anew.
+func TestAnewAfterAnswersThatCameFirst(t *testing.T) {
+	s := newIndexed(t)
+	s.handler.Enhanced = true
+	asked := make(chan struct{})
+	s.provider.say = func(context.Context, pds.Request) (pds.Result, error) {
+		close(asked)
+		return matched(), nil
+	}
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A28", "D1", numbered, "|P|2.4", "|P|2.4|||AL"), "MSA|CA|D1")
+	<-asked
+	if err := s.handler.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	named, err := s.disk.Named(context.Background(), "RXX1234567", 1)
+	if err != nil || len(named) != 1 || named[0].Found.NHSNumber != "9990000018" {
+		t.Fatalf("%d entries, or nothing found: %v", len(named), err)
+	}
+	wantAnew(t, s, "RXX1234567")
+}

@@ -18,7 +18,7 @@ import (
 // with that count. Nothing is written.
 func (h *Handler) Reindex(ctx context.Context, a store.Audit, progress func(messages int)) (entries iter.Seq[store.Patient], messages int, err error) {
 	h.defaults()
-	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]subject)}
+	r := &reindexing{h: h, audit: a, progress: progress, index: newDerived(), open: make(map[store.ID]inHand)}
 	for e, err := range inOrder(ctx, a) {
 		if err == nil {
 			err = r.take(ctx, e)
@@ -35,8 +35,14 @@ type reindexing struct {
 	audit    store.Audit
 	progress func(messages int)
 	index    *derived
-	open     map[store.ID]subject // of exchanges whose trace has not ended
+	open     map[store.ID]inHand // exchanges that are still to be traced
 	messages int
+}
+
+// inHand is an exchange about a patient whose trace has not ended.
+type inHand struct {
+	subject subject
+	asked   bool // the back end was, since the last attempt ended
 }
 
 // take learns what one event has to tell.
@@ -44,6 +50,10 @@ func (r *reindexing) take(ctx context.Context, e store.Event) error {
 	switch e.Kind {
 	case store.Received, store.Exchanged:
 		return r.message(ctx, e)
+	case store.Asked:
+		if x, ok := r.open[e.Exchange]; ok {
+			r.open[e.Exchange] = inHand{x.subject, true}
+		}
 	case store.Replied, store.Finished:
 		return r.end(e)
 	}
@@ -80,16 +90,28 @@ func (r *reindexing) message(ctx context.Context, e store.Event) error {
 	if !p.query {
 		r.index.learn(p.subject.entries())
 	}
-	// What is told at once had no trace: it may be an earlier result, which is none of its own.
-	if len(p.subject.keys) > 0 && e.Kind == store.Received {
-		r.open[e.Exchange] = p.subject
+	if len(p.subject.keys) > 0 && (e.Kind == store.Received || unended(facts)) {
+		r.open[e.Exchange] = inHand{subject: p.subject}
 	}
 	return nil
 }
 
-// end learns what was decided, if the event decides something.
+// unended tells whether an exchange, or an attempt at it, ended in a way that lets another follow.
+func unended(facts store.Facts) bool {
+	switch o, known := store.ParseOutcome(facts.Outcome); {
+	case !known: // "unfinished"
+		return true
+	case o == store.NotTraced:
+		return strings.Contains(facts.Reason, underSixWeeks)
+	default:
+		return o == store.Pending || o == store.Deferred || o == store.Stale
+	}
+}
+
+// end learns what was decided, if the event decides something. What was decided without asking
+// is an earlier result, and known.
 func (r *reindexing) end(e store.Event) error {
-	s, ok := r.open[e.Exchange]
+	x, ok := r.open[e.Exchange]
 	if !ok {
 		return nil
 	}
@@ -97,16 +119,19 @@ func (r *reindexing) end(e store.Event) error {
 	if err != nil {
 		return err
 	}
-	o, _ := store.ParseOutcome(facts.Outcome)
-	if facts.Decision != "" {
+	if x.asked && facts.Decision != "" {
+		o, _ := store.ParseOutcome(facts.Outcome)
 		f := store.Found{At: e.At, Exchange: e.Exchange, Outcome: o, Status: strings.TrimPrefix(facts.Decision, "NSTS")}
 		if f.Status == "01" { // else it may be the number that another record holds
 			f.NHSNumber = facts.NHSFound
 		}
-		r.index.learn(s.found(f))
+		r.index.learn(x.subject.found(f))
 	}
-	if o != store.Pending && o != store.Deferred {
+	switch {
+	case !unended(facts):
 		delete(r.open, e.Exchange)
+	case e.Kind == store.Finished: // of a pending answer the call goes on
+		r.open[e.Exchange] = inHand{subject: x.subject}
 	}
 	return nil
 }
