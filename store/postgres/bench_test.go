@@ -118,6 +118,9 @@ func newVersion(exchange store.ID, n, patients int64) store.Patient {
 // one and one that says it has ended: the first adds the item, the second settles it. So there
 // are few items at a time, each of another patient, and no claim. Reported is as for
 // BenchmarkCommitPatient.
+//
+// On 2 cores that had other work to do, at 64 callers: 30 to 35 us and 2.2 KB without an item, 60
+// to 80 us and 2.6 KB with one.
 func BenchmarkCommitWork(b *testing.B) {
 	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
 	dsn := srv.NewDatabase(b, srv.Template(b, "migrated", migrate))
@@ -148,6 +151,9 @@ func BenchmarkCommitWork(b *testing.B) {
 
 // BenchmarkQueue measures how fast two instances empty a queue together: each worker claims some
 // items at a time, and settles each by a commit of its own with one event.
+//
+// On 2 cores that had other work to do, at 0.2 ms a flush: 700, 970 and 910 items a second by 2
+// workers that claim 1, 4 and 16, and 1,100, 2,800 and 2,400 by 16 workers.
 func BenchmarkQueue(b *testing.B) {
 	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
 	template := srv.Template(b, "migrated", migrate)

@@ -127,6 +127,9 @@ func benchSettle(tb testing.TB, s *Store, w store.Work) {
 
 // BenchmarkQueue empties a queue by 16 workers, who each claim some items at a time, and settle
 // each by a commit of its own with one event.
+//
+// On 2 cores that had other work to do: 2,600, 4,600 and 6,700 items a second that are claimed 1,
+// 4 and 16 at a time.
 func BenchmarkQueue(b *testing.B) {
 	for _, claim := range []int{1, 4, 16} {
 		b.Run(fmt.Sprintf("claim=%d", claim), func(b *testing.B) {
