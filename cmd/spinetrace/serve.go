@@ -398,20 +398,30 @@ func (s *service) start(ctx context.Context) error {
 
 // recover takes up what an earlier run of this instance left unanswered.
 func (s *service) recover(ctx context.Context) error {
-	n, err := s.handler.Recover(ctx, s.store, s.cfg.Chain)
-	if n > 0 {
-		s.log.Info("found messages that were not answered before the last stop", "messages", n)
-	}
-	return err
+	return s.insist(ctx, func() error {
+		n, err := s.handler.Recover(ctx, s.store, s.cfg.Chain)
+		if n > 0 {
+			s.log.Info("found messages that were not answered before the last stop", "messages", n)
+		}
+		if err != nil { // whatever it is, the service is not ready before it has passed
+			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		return err
+	})
 }
 
-// recordStart writes the first row of this run, and tries until the store takes it.
+// recordStart writes the first row of this run.
 func (s *service) recordStart(ctx context.Context) error {
 	entries := s.startEntries()
+	return s.insist(ctx, func() error { return s.record(ctx, entries) })
+}
+
+// insist does what the start needs, again and again until the store takes it.
+func (s *service) insist(ctx context.Context, do func() error) error {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
-		err := s.record(ctx, entries)
+		err := do()
 		if !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
