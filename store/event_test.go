@@ -109,7 +109,7 @@ func TestDocumentErrorsHoldNoContent(t *testing.T) {
 
 func TestEveryConstantHasAName(t *testing.T) {
 	for k := Started; k <= Finished; k++ {
-		if kinds[k] == "" && k != 13 {
+		if kinds[k] == "" {
 			t.Errorf("kind %d has no name", k)
 		}
 	}
@@ -118,8 +118,14 @@ func TestEveryConstantHasAName(t *testing.T) {
 			t.Errorf("outcome %d has no name", o)
 		}
 	}
+	for k := Unfinished; k <= SixWeeks; k++ {
+		if k.String() == "" {
+			t.Errorf("kind of work %d has no name", k)
+		}
+	}
 	for got, want := range map[fmt.Stringer]string{
-		Kind(200): "kind 200", Outcome(0): "unfinished", Outcome(99): "outcome 99", PartKind(9): "body 9", Kind(13): "kind 13", Rewound: "rewound",
+		Kind(200): "kind 200", Outcome(0): "unfinished", Outcome(99): "outcome 99", PartKind(9): "body 9", Rewound: "rewound",
+		SixWeeks: "under six weeks", WorkKind(0): "",
 	} {
 		if got.String() != want {
 			t.Errorf("String() = %q, want %q", got, want)
