@@ -14,6 +14,7 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 	connect := fs.Bool("connect", false, "also try the store, the back end and the certificates")
 	timeout := fs.Duration("timeout", 10*time.Second, "longest time for each try of --connect")
 	asJSON := fs.Bool("json", false, "print one JSON object a line")
+	explain := fs.String("explain", "", "say how each message of this `file` would be treated, and why; nobody is asked")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
@@ -30,7 +31,10 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 			r.try(ctx, &cfg, *timeout)
 		}
 	}
-	return r.err()
+	if err := r.err(); err != nil || *explain == "" {
+		return err
+	}
+	return explainFile(ctx, c, &cfg, *explain, *asJSON)
 }
 
 // finding is one line of the report.
