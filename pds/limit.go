@@ -88,7 +88,15 @@ func Breaker(next Tracer, t Trip) Tracer {
 			reopen(denied)
 			return Result{}, &Error{Class: BreakerOpen}
 		}
+		asked := false
+		defer func() {
+			if !asked { // next panicked; a place to try that is never given back would be the last
+				record(normal, true)
+				reopen(denied)
+			}
+		}()
 		res, err := next.Trace(ctx, req)
+		asked = true
 		if silent(err) {
 			reopen(normal)
 			reopen(denied)

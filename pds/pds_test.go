@@ -432,6 +432,41 @@ func TestAQuestionThatWasNotAskedDoesNotCloseTheBreaker(t *testing.T) {
 	})
 }
 
+func TestAPanicDoesNotLockTheBreaker(t *testing.T) {
+	for name, first := range map[string][]error{
+		"after failures":  {busy, busy, busy, busy, busy},
+		"after a refusal": {denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, panics := &script{errs: first}, false
+				b := pds.Breaker(pds.TracerFunc(func(ctx context.Context, req pds.Request) (pds.Result, error) {
+					if panics {
+						panic("a fault of ours")
+					}
+					return s.Trace(ctx, req)
+				}), pds.Trip{})
+				ask := func() (err error) {
+					defer func() { _ = recover() }() // as whoever asks does
+					_, err = b.Trace(context.Background(), pds.Request{})
+					return err
+				}
+				for range first {
+					_ = ask()
+				}
+				<-time.After(61 * time.Second)
+				panics = true
+				_ = ask()
+				panics = false
+				<-time.After(61 * time.Second)
+				if err := ask(); err != nil {
+					t.Errorf("a minute after the panic: %v, want an answer", err)
+				}
+			})
+		})
+	}
+}
+
 func TestWhoWaitsForAPlaceIsToldFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
