@@ -26,11 +26,19 @@ type likeness struct {
 // family compares a family name as sent with one that is held. A final "*" asks for the
 // beginning only.
 func (l likeness) family(sent, held string) bool {
-	want, got := normalise(sent), normalise(beginning(held))
-	if stem, wild := strings.CutSuffix(want, "*"); wild {
-		return stem != "" && strings.HasPrefix(got, stem)
+	want, wild := stem(sent)
+	got := normalise(beginning(held))
+	if wild {
+		return want != "" && strings.HasPrefix(got, want)
 	}
 	return want == got || l.familyPart && hasPart(held, want)
+}
+
+// stem normalises a name as sent. A final "*" is no part of it: wild. Other characters become
+// asterisks only when they are normalised; they ask for nothing.
+func stem(sent string) (want string, wild bool) {
+	sent, wild = strings.CutSuffix(sent, "*")
+	return normalise(sent), wild
 }
 
 // hasPart tells whether want is one part of a hyphenated or spaced family name.
@@ -46,12 +54,11 @@ func hasPart(held, want string) bool {
 // given compares the first word sent with every word held: equal, or one the beginning of
 // the other, with three letters at least in the shorter.
 func (l likeness) given(sent string, held []string) bool {
-	want := firstWord(sent)
-	stem, wild := strings.CutSuffix(want, "*")
+	want, wild := stem(firstWord(sent))
 	for _, entry := range held {
 		for word := range strings.FieldsSeq(entry) {
 			got := normalise(word)
-			if wild && stem != "" && strings.HasPrefix(got, stem) || l.word(want, got) {
+			if wild && want != "" && strings.HasPrefix(got, want) || !wild && l.word(want, got) {
 				return true
 			}
 		}
@@ -102,7 +109,7 @@ func (n namesake) String() string { return namesakes[n] }
 // name has to belong to the same entry as the family name. What is empty once it is
 // normalised was not sent.
 func (l likeness) compare(who pds.Demographics, names []name) namesake {
-	noFamily, noGiven := normalise(who.Family) == "", firstWord(who.Given) == ""
+	noFamily, noGiven := normalise(who.Family) == "", normalise(firstWord(who.Given)) == ""
 	if noFamily && noGiven {
 		return noneSent
 	}
@@ -126,7 +133,7 @@ func (l likeness) compare(who pds.Demographics, names []name) namesake {
 
 func firstWord(given string) string {
 	for word := range strings.FieldsSeq(given) {
-		return normalise(word)
+		return word
 	}
 	return ""
 }

@@ -36,6 +36,8 @@ func TestFamilyNames(t *testing.T) {
 		"more than is held":           {"Tremblecote-Vane", "Vane", likeness{familyPart: true}, false},
 		"a wildcard":                  {"TREM*", "Tremblecote-Vane", likeness{}, true},
 		"a wildcard for another":      {"VANE*", "Tremblecote-Vane", likeness{}, false},
+		"a wide asterisk":             {"TREM\uff0a", "Tremblecote-Vane", likeness{}, false},
+		"a small asterisk":            {"TREM\ufe61", "Tremblecote-Vane", likeness{}, false},
 		"35 characters of a long one": {"FEATHERSTONEHAUGH-CHOLMONDELEY-WRIO", "Featherstonehaugh-Cholmondeley-Wriothesley", likeness{}, true},
 		"none held":                   {"SMYTHE", "", likeness{}, false},
 	} {
@@ -70,6 +72,8 @@ func TestGivenNames(t *testing.T) {
 		"three letters, accented": {"Éab", []string{"Eabha"}, likeness{}, true},
 		"wildcard":                {"Jo*", []string{"John"}, likeness{}, true},
 		"wildcard for another":    {"Ja*", []string{"John"}, likeness{}, false},
+		"a wide asterisk":         {"Jo\uff0a", []string{"John"}, likeness{}, false},
+		"beginning of a wildcard": {"Johnny*", []string{"John"}, likeness{}, false},
 		"none held":               {"John", nil, likeness{}, false},
 		"dots held":               {"John", []string{"..."}, likeness{}, false},
 	} {
