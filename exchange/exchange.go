@@ -118,10 +118,8 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 		c.Open = x.opening()
 		if !x.plan.query { // a question tells nothing
 			c.Patients = slices.Concat(x.plan.subject.entries(), c.Patients)
-			c.Cancel = x.plan.subject.dying()
 		}
 	}
-	old := x.displaced(c)
 	receipt, err := x.h.Journal.Commit(ctx, c)
 	if err != nil {
 		return receipt, fmt.Errorf("exchange: commit: %w", err)
@@ -131,7 +129,6 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 		return receipt, nil
 	}
 	x.opened, x.pending = true, nil
-	x.finishDisplaced(old)
 	return receipt, nil
 }
 
@@ -158,8 +155,7 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 		Work:     x.workFor(r),
 	}
 	if x.adopted && !x.plan.query { // it may have been queued when it was found unanswered
-		w := x.item()
-		c.Settled = []store.Settlement{{Exchange: w.Exchange, Patient: w.Patient}}
+		c.Settled = []store.Settlement{{Exchange: x.id}}
 	}
 	return x.commit(c, entry)
 }

@@ -142,15 +142,6 @@ func (s subject) entries() []store.Patient {
 	return all
 }
 
-// dying are the numbers whose work is not to be done any more.
-func (s subject) dying() []store.PatientKey {
-	var keys []store.PatientKey
-	for _, p := range s.moves {
-		keys = append(keys, p.from)
-	}
-	return keys
-}
-
 // found is what the index learns from a finished trace of the subject.
 func (s subject) found(f store.Found) []store.Patient {
 	f.Print = s.told.Print

@@ -61,18 +61,6 @@ func (q queue) Pending(_ context.Context, parked bool, _ int) ([]store.Work, err
 	return all, nil
 }
 
-// Item implements store.Queue.
-func (q queue) Item(_ context.Context, patient store.PatientKey) (store.Work, bool, error) {
-	q.j.mu.Lock()
-	defer q.j.mu.Unlock()
-	for _, w := range q.j.work {
-		if w.Patient == patient {
-			return w, true, nil
-		}
-	}
-	return store.Work{}, false, nil
-}
-
 // NextDue implements store.Queue.
 func (q queue) NextDue(context.Context) (due time.Time, ok bool, err error) {
 	q.j.mu.Lock()

@@ -72,9 +72,7 @@ func (h *Handler) interrupted(ctx context.Context, j store.Journal, id store.ID)
 		return err // another instance took it over
 	}
 	if x, err := h.reopen(ctx, store.Work{Exchange: id}); err == nil && x.plan.request != nil && !x.plan.query {
-		w := x.item()
-		w.Kind, w.Due, w.Reason = store.Unfinished, h.Now().Add(h.Budget), reason
-		c.Work = []store.Work{w}
+		c.Work = []store.Work{{Exchange: id, Kind: store.Unfinished, Due: h.Now().Add(h.Budget), Reason: reason}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -94,11 +94,6 @@ func (d *disk) Pending(ctx context.Context, parked bool, limit int) ([]store.Wor
 	return d.store().Pending(ctx, parked, limit)
 }
 
-// Item implements [store.Queue].
-func (d *disk) Item(ctx context.Context, patient store.PatientKey) (store.Work, bool, error) {
-	return d.store().Item(ctx, patient)
-}
-
 // NextDue implements [store.Queue].
 func (d *disk) NextDue(ctx context.Context) (time.Time, bool, error) { return d.store().NextDue(ctx) }
 

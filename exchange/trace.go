@@ -104,7 +104,7 @@ func (t *tracing) finish(res pds.Result, err error) {
 	}
 	x.settled = true
 	if t.work.Exchange != x.id {
-		t.work = x.item() // its sender waited for it
+		t.work = store.Work{Exchange: x.id} // its sender waited for it
 	}
 	x.settle(facts, x.h.after(t.work, res, err), found...)
 }

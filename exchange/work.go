@@ -147,7 +147,7 @@ func (x *exchange) obsolete(w store.Work) {
 	facts := store.Facts{
 		Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
 	}
-	s := store.Settlement{Exchange: x.id, Patient: w.Patient, Attempt: w.Attempt}
+	s := store.Settlement{Exchange: x.id, Attempt: w.Attempt}
 	if r.work != nil && r.work.Kind == w.Kind { // still too early
 		s.Again, s.Reason = r.work.Due, store.Text(r.reason)
 	}
@@ -171,7 +171,7 @@ var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, ti
 // after says how an attempt at an item ended (product.md 4.6 f): done, to be tried again, or to
 // be looked at by an operator.
 func (h *Handler) after(w store.Work, res pds.Result, err error) store.Settlement {
-	s := store.Settlement{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}
+	s := store.Settlement{Exchange: w.Exchange, Attempt: w.Attempt}
 	switch {
 	case err == nil && res.Outcome != pds.Stale:
 		return s
@@ -215,56 +215,7 @@ func (x *exchange) workFor(r reply) []store.Work {
 	if r.work == nil || x.settled && r.work.Kind == store.Unfinished || x.plan.query {
 		return nil
 	}
-	w := x.item()
-	w.Kind, w.Due, w.Reason = r.work.Kind, r.work.Due, store.Text(r.reason)
+	w := *r.work
+	w.Exchange, w.Reason = x.id, store.Text(r.reason)
 	return []store.Work{w}
-}
-
-// item is the exchange's place in the queue.
-func (x *exchange) item() store.Work {
-	w := store.Work{Exchange: x.id, Told: x.start}
-	if s := x.plan.subject; len(s.keys) > 0 {
-		w.Patient, w.Told = s.keys[0], s.told.At
-	}
-	return w
-}
-
-// displaced finds the items that the exchange's first commit takes the place of: those of numbers
-// that it merges away, and of the patient's older messages if it leaves one itself.
-func (x *exchange) displaced(c store.Commit) []store.Work {
-	if x.h.Queue == nil {
-		return nil
-	}
-	keys := c.Cancel
-	for _, w := range c.Work {
-		if w.Patient != (store.PatientKey{}) {
-			keys = append(keys[:len(keys):len(keys)], w.Patient)
-		}
-	}
-	var old []store.Work
-	for _, key := range keys {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
-		w, ok, err := x.h.Queue.Item(ctx, key)
-		cancel()
-		// What cannot be read now is told of when it is come upon.
-		if err == nil && ok && w.Exchange != x.id && !w.Told.After(x.plan.subject.told.At) {
-			old = append(old, w)
-		}
-	}
-	return old
-}
-
-// finishDisplaced records for exchanges whose items are gone that nobody will trace them.
-func (x *exchange) finishDisplaced(old []store.Work) {
-	for _, w := range old {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
-		_, err := x.h.Journal.Commit(ctx, store.Commit{Exchange: w.Exchange, Entries: []store.Entry{{
-			Kind:  store.Finished,
-			Facts: store.Facts{Outcome: store.NotTraced.String(), Reason: "exchange " + x.id.String() + " took its place"},
-		}}})
-		cancel()
-		if err != nil {
-			x.h.Log.WarnContext(x.ctx, "not recorded that a newer message took a trace's place", "exchange", w.Exchange, "err", err)
-		}
-	}
 }

@@ -70,8 +70,6 @@ type Queue interface {
 	// Pending returns items in the order in which Claim would come to them, at most limit: parked
 	// ones, or those that wait or are claimed.
 	Pending(ctx context.Context, parked bool, limit int) ([]Work, error)
-	// Item returns a patient's item, be it waiting, claimed or parked.
-	Item(ctx context.Context, patient PatientKey) (w Work, ok bool, err error)
 	// NextDue returns when the earliest item that is not parked can be claimed: it falls due, or
 	// its claim ends. ok is false when there is none.
 	NextDue(ctx context.Context) (due time.Time, ok bool, err error)

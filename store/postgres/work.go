@@ -184,17 +184,3 @@ func (s *Store) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	}
 	return due.UTC(), true, nil
 }
-
-// Item implements [store.Queue].
-func (s *Store) Item(ctx context.Context, patient store.PatientKey) (w store.Work, ok bool, err error) {
-	const q = "select " + workColumns + "from work w where local_id = $1 and authority = $2"
-	key := patient.Fit()
-	err = scanWork(s.reader.QueryRowContext(ctx, q, key.LocalID, key.Authority), &w)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return store.Work{}, false, nil
-	case err != nil:
-		return store.Work{}, false, readError("item", err)
-	}
-	return w, true, nil
-}

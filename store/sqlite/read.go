@@ -23,7 +23,7 @@ type readers struct {
 	db                                          *sql.DB
 	answer, parts, heads, chain, exchange, find *sql.Stmt
 	patient, named, holders                     *sql.Stmt
-	pending, item, nextDue                      *sql.Stmt
+	pending, nextDue                            *sql.Stmt
 }
 
 const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
@@ -47,7 +47,6 @@ func (r *readers) statements() map[**sql.Stmt]string {
 		&r.holders: selectPatients + `where told_nhs = ? and told_nhs <> '' or found_nhs = ? and found_nhs <> ''
 			order by local_id, authority limit ?`,
 		&r.pending: selectWork + `where parked = ? order by max(due, lease), exchange limit ?`,
-		&r.item:    selectWork + `where local_id = ? and authority = ?`,
 		&r.nextDue: `select max(due, lease) from work where parked = 0 order by max(due, lease), exchange limit 1`,
 	}
 }

@@ -146,21 +146,3 @@ func (s *Store) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	}
 	return moment(micros), true, nil
 }
-
-// Item implements [store.Queue].
-func (s *Store) Item(ctx context.Context, patient store.PatientKey) (w store.Work, ok bool, err error) {
-	r, err := s.reader()
-	if err != nil {
-		return w, false, err
-	}
-	key := patient.Fit()
-	rows, err := r.item.QueryContext(ctx, key.LocalID, key.Authority)
-	if err != nil {
-		return w, false, explain("read the queue", err)
-	}
-	work, err := scanWork(rows)
-	if err != nil || len(work) == 0 {
-		return w, false, explain("read the queue", err)
-	}
-	return work[0], true, nil
-}

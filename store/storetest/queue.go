@@ -74,17 +74,6 @@ func wantQueue(tb testing.TB, s store.Store, parked bool, want ...store.Work) {
 	if diff := cmp.Diff(want, got, nothing); err != nil || diff != "" {
 		tb.Errorf("Pending(parked %t) error %v (-want +got):\n%s", parked, err, diff)
 	}
-	for _, w := range want {
-		if w.Patient == (store.PatientKey{}) {
-			continue
-		}
-		if got, ok, err := s.Item(deadline(tb), w.Patient); err != nil || !ok || cmp.Diff(w, got, nothing) != "" {
-			tb.Errorf("Item() = %v, %t, %v; want %v", got, ok, err, w)
-		}
-	}
-	if _, ok, err := s.Item(deadline(tb), store.PatientKey{Authority: "NOBODY", LocalID: "0"}); ok || err != nil {
-		tb.Errorf("Item() of nobody = %t, %v", ok, err)
-	}
 }
 
 func wantClaim(tb testing.TB, s store.Store, n int, lease time.Duration, want ...store.Work) {
