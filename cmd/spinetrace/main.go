@@ -60,7 +60,7 @@ var commands = map[string]command{
 	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
 	"send":         {send, "send HL7 files over MLLP and print the answers"},
 	"serve":        {serve, "run the service until it is told to stop"},
-	"simulate":     {simulate, "run a simulator of the mini services; it is not Spine"},
+	"simulate":     {simulate, "run simulators of the mini services and of PDS FHIR; they are not Spine"},
 	"trace":        {trace, "ask the configured back end about one patient"},
 	"version":      {printVersion, "print version, commit and Go version"},
 }
