@@ -25,6 +25,7 @@ var adtEvents = func() map[string]bool {
 // What MSA-3 says when an ADT was not traced (product.md 4.6 d).
 const (
 	eventNotUsed      = "Event not used"
+	ownMessage        = "Not traced: own message"
 	statusSettled     = "Not traced: status"
 	identityUnknown   = "Not traced: identity unknown"
 	conflictingIDs    = "Not traced: conflicting NHS numbers"
@@ -49,8 +50,19 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 	}
 	s := h.subject(m, event, known)
 	p := plan{name: "ADT^" + event, subject: s}
-	req, reason := h.eligible(m, event, s)
-	switch f, ok := h.reusable(s, known); {
+	var (
+		req   pds.Request
+		found store.Found
+		again bool
+	)
+	reason := h.barred(m, event, s)
+	if reason == "" {
+		found, again = h.reusable(s, known)
+	}
+	if reason == "" && !again {
+		req, reason = h.question(m)
+	}
+	switch {
 	case reason != "":
 		p.reply = func(pds.Result, error) reply {
 			r := h.adtPlain(m, store.NotTraced, reason, reason)
@@ -59,8 +71,8 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 			}
 			return r
 		}
-	case ok:
-		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, f) }
+	case again:
+		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, found) }
 	default:
 		p.request = &req
 		p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, s, known, req.Want, res, err) }
@@ -129,29 +141,53 @@ var settled = map[string]string{
 	"06": statusSettled, "07": statusSettled,
 }
 
-// eligible decides whom an ADT may ask about, in the order of spec/hl7v2.md 4.2: the first
-// hit decides. reason is "" when the patient is to be traced.
-func (h *Handler) eligible(m *hl7v2.Message, event string, s subject) (req pds.Request, reason string) {
-	if !slices.Contains(h.TraceEvents, event) {
-		return req, eventNotUsed
+// Whom an ADT may ask about is decided in the order of spec/hl7v2.md 4.2, and the first hit
+// decides: barred, reusable, question.
+
+// barred makes the checks that no earlier result gets round: 1 to 5. The reason is "" when
+// none hits.
+func (h *Handler) barred(m *hl7v2.Message, event string, s subject) (reason string) {
+	switch {
+	case h.own(m):
+		return ownMessage
+	case !slices.Contains(h.TraceEvents, event):
+		return eventNotUsed
+	case s.older():
+		return olderMessage
 	}
-	if s.older() {
-		return req, olderMessage
+	family, _ := name(m)
+	status := h.status(m)
+	switch {
+	case h.unidentified(m, family):
+		return identityUnknown
+	case settled[status] != "" && !(status == "04" && s.changed()):
+		return settled[status]
+	case len(h.identifiers(m).valid) > 1:
+		return conflictingIDs
 	}
+	return ""
+}
+
+// own tells a message that we sent and that came back: by its sender, or by the operator whom
+// we name in EVN-5 (spec/hl7v2.md 6.4).
+func (h *Handler) own(m *hl7v2.Message) bool {
+	return strings.EqualFold(m.Get(pathSender), h.Application) || strings.EqualFold(m.Get(pathOperator), h.Application)
+}
+
+var (
+	pathSender   = hl7v2.MustPath("MSH-3.1")
+	pathOperator = hl7v2.MustPath("EVN-5.1")
+)
+
+// question is what an ADT asks, checks 7 to 11: reason is "" when the patient is to be traced.
+func (h *Handler) question(m *hl7v2.Message) (req pds.Request, reason string) {
 	ids := h.identifiers(m)
 	number, one := ids.number()
-	status, _ := traceStatus(m)
 	family, given := name(m)
 	born, known := h.birthDate(m.Date(pathBirthDate))
 	sex := parseSex(m.Get(pathSex))
 	home := postcode(m)
 	switch {
-	case unidentified(m, family):
-		return req, identityUnknown
-	case settled[status] != "" && !(status == "04" && s.changed()):
-		return req, settled[status]
-	case len(ids.valid) > 1:
-		return req, conflictingIDs
 	case !one && known && born.Full() && h.Now().Before(h.sixWeeks(m)):
 		return req, underSixWeeks
 	case !known, !born.Full() && (one || !h.AllowPartialDOB):

@@ -59,6 +59,13 @@ type Handler struct {
 	NHSNumbers Patterns // how an NHS number is recognised; default [DefaultNHSNumbers]
 	Domains    []Domain // the authorities of the trust's own numbers; default ODS
 
+	LegacyNumbers []hl7v2.Path // fields beside PID-3 that may hold the NHS number, see [ParseLegacyFields]; default none
+	StatusInCX2   bool         // two digits in CX-2 of an NHS number are its status, if PID-32 has none
+	Refuse999     bool         // NHS numbers that begin with 999, which are for tests, are not valid
+
+	UnknownNames     []string // family names that stand for nobody; default [DefaultUnknownNames]
+	PlaceholderDates []string // birth dates, YYYYMMDD, that stand for none; default [DefaultPlaceholderDates]
+
 	Details         bool // ADT asks the detail operations
 	AllowWildcards  bool // "*" is passed on in searches
 	AllowPartialDOB bool // YYYY and YYYYMM are passed on in searches
@@ -239,6 +246,12 @@ func (h *Handler) defaults() {
 		}
 		if h.NHSNumbers == nil {
 			h.NHSNumbers = mustPatterns(DefaultNHSNumbers)
+		}
+		if h.UnknownNames == nil {
+			h.UnknownNames = DefaultUnknownNames()
+		}
+		if h.PlaceholderDates == nil {
+			h.PlaceholderDates = DefaultPlaceholderDates()
 		}
 		if h.Domains == nil && h.ODS != "" {
 			h.Domains = []Domain{{Namespace: h.ODS}}

@@ -63,13 +63,20 @@ func (ps Patterns) matchParts(name, oid, kind string) bool {
 		}
 		none := name == "" && oid == ""
 		switch {
-		case p.anyAuthority, p.authority == "" && none:
+		case p.anyAuthority && !otherNations(name), p.authority == "" && none:
 			return true
 		case p.authority != "" && (strings.EqualFold(p.authority, name) || strings.EqualFold(p.authority, oid)):
 			return true
 		}
 	}
 	return false
+}
+
+// otherNations tells the authorities of Scotland's and Northern Ireland's patient numbers. They
+// are ten digits that may pass Modulus 11, and are neither English nor the trust's own: only a
+// pattern that names the authority matches them.
+func otherNations(authority string) bool {
+	return strings.EqualFold(authority, "CHI") || strings.EqualFold(authority, "HCN")
 }
 
 // hasType tells whether a type is one of the patterns'.

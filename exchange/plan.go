@@ -163,6 +163,9 @@ func (x *exchange) oddities() string {
 	for _, w := range x.m.Warnings() {
 		odd = join(odd, w.String())
 	}
+	if unknownStatus(x.m) {
+		odd = join(odd, "NHS number status of PID-32 is in no table")
+	}
 	if x.h.recent.reused(x.facts.Application, x.facts.Facility, x.facts.ControlID, x.digest) {
 		const text = "control id came before with another message"
 		odd = join(odd, text)
