@@ -299,7 +299,7 @@ func outcomeOf(want pds.Want, res pds.Result) store.Outcome {
 func (h *Handler) adtReply(m *hl7v2.Message, s subject, known *recall, want pds.Want, res pds.Result, err error) reply {
 	if err != nil {
 		r := h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
-		r.work = &store.Work{Kind: store.Unfinished, Due: h.Now().Add(backoff[0])}
+		r.work = &store.Work{Kind: store.Unfinished, Due: h.Now().Add(max(backoff[0], askedFor(err)))}
 		if errors.Is(err, errPending) { // it goes on, and ends the item itself
 			r.work.Due = h.Now().Add(lease)
 		}

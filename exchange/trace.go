@@ -73,7 +73,8 @@ func (t *tracing) leave(ended <-chan traced, cancel context.CancelFunc) (pds.Res
 	return pds.Result{}, errPending
 }
 
-// ask calls the tracer; a panic in it is an error like any other.
+// ask calls the tracer, for no longer than its item in the queue is left alone: others would
+// make the trace a second time. A panic in it is an error like any other.
 func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err error) {
 	defer func() {
 		if recover() == nil {
@@ -83,6 +84,8 @@ func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err
 		h.Log.ErrorContext(ctx, "panic in the back end's client", "exchange", req.ID, "stack", string(debug.Stack()))
 		res, err = pds.Result{}, &pds.Error{Class: pds.ProviderError, Err: errors.New("exchange: panic in the back end's client")}
 	}()
+	ctx, cancel := context.WithTimeout(ctx, longestTrace)
+	defer cancel()
 	return h.Tracer.Trace(ctx, req)
 }
 

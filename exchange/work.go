@@ -33,6 +33,9 @@ const (
 	// lease is how long a claimed item is left alone by others: longer than a trace takes. What
 	// a killed process had in hand is done after that.
 	lease = 2 * time.Minute
+	// longestTrace is when a trace with all its attempts and waits is given up, to be made again
+	// later. A service may ask for a pause of hours.
+	longestTrace = lease - 15*time.Second
 	// lookAgain is how often the queue is looked at for what other instances put there.
 	lookAgain = 5 * time.Second
 )
@@ -184,9 +187,17 @@ func (h *Handler) after(w store.Work, res pds.Result, err error) store.Settlemen
 		s.Reason = reasonOf(err)
 	}
 	if s.Park = hopeless(err) || h.Now().Sub(began(w)) > h.WorkDeadline; !s.Park {
-		s.Again = h.Now().Add(backoff[min(max(w.Attempt-1, 0), len(backoff)-1)])
+		s.Again = h.Now().Add(max(backoff[min(max(w.Attempt-1, 0), len(backoff)-1)], askedFor(err)))
 	}
 	return s
+}
+
+// askedFor is how long the service asked us to leave it alone.
+func askedFor(err error) time.Duration {
+	if e, ok := errors.AsType[*pds.Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // began is when the item's message came.

@@ -107,6 +107,44 @@ func TestWhatCannotBeMendedByAskingIsParked(t *testing.T) {
 	}
 }
 
+// A service that asks for a pause of hours must not keep traces waiting in memory: others would
+// take up their items, and an hour after the service is back nobody would be asked about.
+func TestALongPauseIsSpentInTheQueue(t *testing.T) {
+	hour := &pds.Error{Class: pds.Busy, Status: 503, Retry: true, RetryAfter: time.Hour}
+	s := scripted(ends(pds.Result{}, hour), ends(pds.Result{}, hour), ends(verified, nil))
+	r := newRig(t, s)
+	r.Tracer = pds.Retry(s, pds.Backoff{})
+	pass := r.clock()
+	if got := r.send(t, adt("A28", primrose)); !strings.HasSuffix(got, "|trace pending") {
+		t.Fatalf("answer:\n%s", got)
+	}
+	for want := 1; want <= 2; want++ {
+		pass(59 * time.Minute)
+		r.work(t)
+		if n := len(s.calls()); n != want {
+			t.Fatalf("asked %d times within the hour, want %d", n, want)
+		}
+		pass(time.Minute)
+		r.work(t)
+	}
+	if n := len(s.calls()); n != 3 || len(r.journal.work) != 0 {
+		t.Errorf("asked %d times after two hours, %d items left; want 3 and none", n, len(r.journal.work))
+	}
+}
+
+func TestATraceHasADeadline(t *testing.T) {
+	var left time.Duration
+	r := newRig(t, &service{say: func(ctx context.Context, _ pds.Request) (pds.Result, error) {
+		deadline, _ := ctx.Deadline()
+		left = time.Until(deadline)
+		return verified, nil
+	}})
+	r.send(t, adt("A28", primrose))
+	if left <= 0 || left >= lease {
+		t.Errorf("%v left for a trace, want less than the %v for which its item is left alone", left, lease)
+	}
+}
+
 func TestWorkEndsAtItsDeadline(t *testing.T) {
 	r := newRig(t, scripted(ends(pds.Result{}, &pds.Error{Class: pds.SpineUnavailable, Retry: true})))
 	r.WorkDeadline = time.Hour
