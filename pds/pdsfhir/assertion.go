@@ -86,7 +86,14 @@ func (t *trace) tokenRequest(ctx context.Context, signed string) (*http.Request,
 
 // readToken reads what the endpoint answered.
 func (t *trace) readToken(a *answer, sent time.Time) (token, verdict) {
-	if a.end != nil {
+	refuse := func(reason string) (token, verdict) {
+		return token{}, meaningOf(tokenMeanings, a.status, anyCode).verdict(a.status, reason, a.header, t.now())
+	}
+	switch {
+	case a.end == nil:
+	case a.statusSays(tokenMeanings):
+		return refuse("token refused; " + a.end.reason)
+	default:
 		return token{}, *a.end
 	}
 	var said struct {
@@ -95,9 +102,6 @@ func (t *trace) readToken(a *answer, sent time.Time) (token, verdict) {
 		Error       string  `json:"error"`
 	}
 	readable := json.Unmarshal(a.body, &said) == nil
-	refuse := func(reason string) (token, verdict) {
-		return token{}, meaningOf(tokenMeanings, a.status, anyCode).verdict(a.status, reason, a.header, t.now())
-	}
 	switch {
 	case a.status == http.StatusOK && !readable:
 		return refuse("not a token answer")

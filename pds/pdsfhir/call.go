@@ -97,8 +97,12 @@ func (t *trace) attempt(ctx context.Context, i interaction, tok string) (*answer
 	a := t.send(ctx, t.req.Want.String(), func(ctx context.Context) (*http.Request, error) {
 		return t.request(ctx, t.base.Scheme+"://"+t.base.Host+line, id, tok)
 	})
-	if a.end == nil {
+	switch {
+	case a.end == nil:
 		a.read(i, id, t.now())
+	case a.statusSays(meanings):
+		a.notes = append(a.notes, a.end.reason)
+		a.end = a.said(anyCode, t.now())
 	}
 	if tok != "" {
 		a.body = withhold(a.body, tok, t.APIKey)
@@ -183,6 +187,24 @@ func failed(ctx context.Context, op string, status int, err error) *verdict {
 		fault.Code = v.code
 	}
 	return &v
+}
+
+// statusSays tells whether a response that could not be read is known by its status all the
+// same: a body that broke off had no code that would make a difference, one of another kind
+// will have none that can be read.
+func (a *answer) statusSays(table map[said]meaning) bool {
+	if a.status == 0 || a.status == http.StatusOK || pds.ClassOf(a.end.err) == 0 {
+		return false
+	}
+	if !pds.Retryable(a.end.err) {
+		return true
+	}
+	for row := range table {
+		if row.status == a.status && row.code != anyCode {
+			return false
+		}
+	}
+	return true
 }
 
 // codes has what a mini service would say of the ways in which a response can break off.

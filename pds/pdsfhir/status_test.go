@@ -3,6 +3,7 @@ package pdsfhir
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,5 +100,44 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// A status says what it says whatever became of the body, unless a code would have decided and
+// may be there the next time.
+func TestBodiesThatCannotBeReadBehindAStatus(t *testing.T) {
+	refused := map[string]string{"Content-Encoding": "br", "Retry-After": "7"}
+	broken := map[string]string{"Content-Length": "500", "Retry-After": "7"}
+	gone := pds.Error{Class: pds.SpineUnavailable, Code: "SMSP-0004", Retry: true}
+	for status, want := range map[int]struct{ refused, broken pds.Error }{
+		400: {pds.Error{Class: pds.InputInvalid, Code: "SMSP-0001"}, gone},
+		401: {pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}},
+		404: {pds.Error{Class: pds.AccessDenied, Code: "SMSP-9999"}, gone},
+		429: {
+			pds.Error{Class: pds.Busy, Code: "SMSP-0004", Retry: true, RetryAfter: 7 * time.Second},
+			pds.Error{Class: pds.Busy, Code: "SMSP-0004", Retry: true, RetryAfter: 7 * time.Second},
+		},
+		503: {
+			pds.Error{Class: pds.Busy, Code: "SMSP-0004", Retry: true, RetryAfter: 7 * time.Second},
+			pds.Error{Class: pds.Busy, Code: "SMSP-0004", Retry: true, RetryAfter: 7 * time.Second},
+		},
+	} {
+		for _, tt := range []struct {
+			reason string
+			header map[string]string
+			want   pds.Error
+		}{
+			{"content encoding not supported", refused, want.refused},
+			{"connection closed early", broken, want.broken},
+		} {
+			c := newClient(t, &silent{reply{status: status, body: "{}", header: tt.header}})
+			m := &memo{}
+			_, err := c.Trace(t.Context(), asking(pds.Verify, func(r *pds.Request) { r.Recorder = m }))
+			tt.want.Status = status
+			wantError(t, err, tt.want)
+			if a := m.last(t); !strings.HasSuffix(a.Reason, tt.reason) {
+				t.Errorf("%d: recorded %q, want %q in it", status, a.Reason, tt.reason)
+			}
+		}
 	}
 }

@@ -417,6 +417,7 @@ func TestTokenFailures(t *testing.T) {
 		"400":                {reply{status: 400, body: said("invalid_request")}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, "token refused: invalid_request"},
 		"401":                {reply{status: 401, body: said("invalid_client")}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, "token refused: invalid_client"},
 		"403":                {reply{status: 403, body: said("public_key error")}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, "token refused: public_key error"},
+		"401, compressed":    {reply{status: 401, body: "?", header: map[string]string{"Content-Encoding": "br"}}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, "token refused; content encoding not supported"},
 		"404":                {reply{status: 404, body: "<html>"}, pds.Error{Class: pds.AccessDenied, Code: "SMSP-0005"}, "token refused"},
 		"408":                {reply{status: 408}, pds.Error{Class: pds.SpineUnavailable, Code: "SMSP-0004", Retry: true}, "token refused"},
 		"429":                {reply{status: 429, header: map[string]string{"Retry-After": "3"}}, pds.Error{Class: pds.Busy, Code: "SMSP-0004", Retry: true, RetryAfter: 3 * time.Second}, "token refused"},
