@@ -46,8 +46,11 @@ func (a *answer) readEnvelope(q *question) *pds.Error {
 		return fault
 	}
 	// 7 and 8: whom the answer is about.
-	patient := descend(payload, q.op.patient)
-	if fault := a.settle(q, payload, patient); fault != nil {
+	patient, fault := descend(payload, q.op.patient...)
+	if fault == nil {
+		fault = a.settle(q, payload, patient)
+	}
+	if fault != nil {
 		a.result = pds.Result{}
 		return fault
 	}
@@ -214,7 +217,10 @@ func confirms(q *question, payload *etree.Element) (bool, *pds.Error) {
 	if q.want != pds.Verify {
 		return true, nil
 	}
-	flag := descend(payload, []string{"component", "validIdentifier", "value"})
+	flag, fault := descend(payload, "component", "validIdentifier", "value")
+	if fault != nil {
+		return false, fault
+	}
 	switch attr(flag, "value") {
 	case "true":
 		return true, nil
@@ -227,7 +233,11 @@ func confirms(q *question, payload *etree.Element) (bool, *pds.Error) {
 // checkBirth refuses somebody else: a returned birth date agrees with the one sent, to
 // the precision of the shorter.
 func checkBirth(q *question, patient *etree.Element) *pds.Error {
-	returned := attr(descend(patient, []string{"patientPerson", "birthTime"}), "value")
+	birth, fault := descend(patient, "patientPerson", "birthTime")
+	if fault != nil {
+		return fault
+	}
+	returned := attr(birth, "value")
 	if returned == "" {
 		return nil
 	}
@@ -241,10 +251,19 @@ func checkBirth(q *question, patient *etree.Element) *pds.Error {
 	return nil
 }
 
-// descend follows one child of each name.
-func descend(e *etree.Element, names []string) *etree.Element {
+// descend follows the child of each name, nil where there is none. The schema allows one of
+// each: of two patients nobody knows which was meant.
+func descend(e *etree.Element, names ...string) (*etree.Element, *pds.Error) {
 	for _, n := range names {
-		e = child(e, nsHL7, n)
+		all := children(e, nsHL7, n)
+		switch len(all) {
+		case 0:
+			return nil, nil
+		case 1:
+			e = all[0]
+		default:
+			return nil, invalid("more than one " + n)
+		}
 	}
-	return e
+	return e, nil
 }

@@ -225,6 +225,18 @@ func TestRules(t *testing.T) {
 			ask: search, file: success21, reason: "two NHS numbers", err: untrue,
 			changes: []change{{`<patient classCode="PAT">`, `<patient classCode="PAT"><id root="2.16.840.1.113883.2.1.4.1" extension="9990000018"/>`}},
 		},
+		"two subjects": {
+			ask: search, file: success21, reason: "more than one subject", err: untrue,
+			changes: []change{{"</subject>", `</subject><subject><patient><id root="2.16.840.1.113883.2.1.4.1" extension="9990000018"/></patient></subject>`}},
+		},
+		"two patients": {
+			ask: search, file: success21, reason: "more than one patient", err: untrue,
+			changes: []change{{"</patient>", `</patient><patient><id root="2.16.840.1.113883.2.1.4.1" extension="9990000018"/></patient>`}},
+		},
+		"true and false": {
+			ask: marigoldVerify(), file: success11, reason: "more than one value", err: untrue,
+			changes: []change{{`<value value="true"/>`, `<value value="true"/><value value="false"/>`}},
+		},
 		"verified another number": {
 			ask: verify(unrelated, pds.Date{Year: 1978, Month: 2, Day: 14}), file: success11,
 			outcome: pds.Superseded, number: marigold, reason: "number differs from the one sent",
@@ -271,6 +283,10 @@ func TestRules(t *testing.T) {
 		"somebody else": {
 			ask: both, file: prefixes39, reason: "birth date differs", err: untrue,
 			changes: []change{{"19780214", "19780215"}},
+		},
+		"born twice": {
+			ask: both, file: prefixes39, reason: "more than one birthTime", err: untrue,
+			changes: []change{{`<h:birthTime value="19780214"/>`, `<h:birthTime value="19780214"/><h:birthTime value="19780215"/>`}},
 		},
 		"born in another month of that year": {
 			ask: both, file: prefixes39, reason: "birth date differs", err: untrue,
