@@ -321,8 +321,11 @@ func (h *Handler) adtReply(m *hl7v2.Message, s subject, known *recall, want pds.
 func (h *Handler) adtAgain(m *hl7v2.Message, f store.Found) reply {
 	n, _ := pds.ParseNHSNumber(f.NHSNumber) // the zero value when nothing was found
 	reason := "unchanged since exchange " + f.Exchange.String()
-	if h.accepts(m) { // a commit acknowledgement is bare
+	switch {
+	case h.accepts(m): // a commit acknowledgement is bare
 		return h.adtPlain(m, f.Outcome, "", reason)
+	case h.Plain: // the answer brings no result home
+		return h.adtPlain(m, f.Outcome, textOf[f.Outcome], reason)
 	}
 	return h.adtResult(m, decision{"NSTS" + f.Status, f.Outcome}, n, reason)
 }

@@ -162,15 +162,9 @@ var nameNote = regexp.MustCompile(`\s*\([^)]*\)\s*$`)
 // tidyName trims a name, folds its spaces and drops a trailing note. Accents, hyphens and
 // apostrophes stay as recorded.
 func tidyName(s string) string {
-	if s == null {
-		return ""
-	}
 	s = strings.Join(strings.Fields(s), " ")
 	return nameNote.ReplaceAllString(s, "")
 }
-
-// null is how a component says that it has no value (spec/hl7v2.md 2.4).
-const null = `""`
 
 // noGiven are words that stand where a given name is not known yet.
 var noGiven = regexp.MustCompile(`(?i)^(baby|infant|unknown|twin( ?\d)?)( |$)`)

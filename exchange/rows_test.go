@@ -22,7 +22,7 @@ import (
 	"spinetrace/store"
 )
 
-// TestRows drives rows 1 to 43 and 63 to 79 of the reference's test table over loopback
+// TestRows drives rows 1 to 59 and 63 to 79 of the reference's test table over loopback
 // sockets, with a journal on disk. What each expects is in docs/conformance.md.
 func TestRows(t *testing.T) {
 	d := newDisk(t)
@@ -72,6 +72,22 @@ func TestRows(t *testing.T) {
 		{"row 41: ended between commit and ACK", row41},
 		{"row 42: the same message again, and at once", row42},
 		{"row 43: the same control id, another patient", row43},
+		{"row 44: forms of the NHS number", row44},
+		{"row 45: numbers that are none", row45},
+		{"row 46: two NHS numbers", row46},
+		{"row 47: PID-19 and PID-2", row47},
+		{"row 48: where the status stands", row48},
+		{"row 49: statuses that end the question", row49},
+		{"row 50: no status", row50},
+		{"row 51: born ten days ago", row51},
+		{"row 52: nobody knows who it is", row52},
+		{"row 53: which name", row53},
+		{"row 54: which postcode", row54},
+		{"row 55: sex", row55},
+		{"row 56: seven answers", row56},
+		{"row 57: three kinds of failure, then an answer", row57},
+		{"row 58: local copy, refused question", row58},
+		{"row 59: the new number is another record's", row59},
 		{"row 63: an older message after a newer one", row63},
 		{"row 64: A19 by NHS number", row64},
 		{"row 65: A19 for an unknown MRN", row65},
