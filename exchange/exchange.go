@@ -306,13 +306,18 @@ func (x *exchange) replay(reply []byte, err error) ([]byte, error) {
 	return x.sent(reply, hl7v2.AckCode(x.ack)), nil
 }
 
-// adopt takes over the exchange of a first copy that died without an answer.
-func (x *exchange) adopt() {
+// adopt takes over the exchange of a first copy that died without an answer, and plans the
+// message as that one: its trace may have been made since. The error is that of the index.
+func (x *exchange) adopt() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.id, x.opened, x.adopted, x.calls = x.first, true, true, x.h.callsOf(x.ctx, x.first)
 	resumed := store.Facts{Peer: x.facts.Peer, Subject: x.facts.Subject, Reason: "no answer was stored"}
 	x.pending = []store.Entry{{Kind: store.Resumed, Facts: resumed}}
+	known, deferred := x.recall(), x.plan.deferred
+	x.plan = x.h.planMessage(x.m, known)
+	x.plan.known, x.plan.deferred = known, deferred
+	return known.err
 }
 
 // callsOf counts the calls that were made for an exchange; what cannot be read counts from none.

@@ -168,7 +168,9 @@ func (h *Handler) handle(ctx context.Context, peer netip.AddrPort, state *tls.Co
 	if reply, ok, err := x.earlier(); ok || err != nil {
 		return x.replay(reply, err)
 	}
-	x.adopt()
+	if err := x.adopt(); err != nil {
+		return x.unrecorded(err)
+	}
 	return x.answer()
 }
 

@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -184,4 +185,31 @@ func TestIndexThatCannotBeRead(t *testing.T) {
 	s.dial(t).wantAck(adt("A28", "U3", numbered), "MSA|AA|U3|Verified")
 	s.wantAsked(t, 2)
 	s.wantFound(t, "U3", 1)
+}
+
+// TestAChangeIsTracedLater: with status 04 only who has changed is traced. That the message which
+// told of the change is in the index by the time of its trace is no reason to leave it out.
+func TestAChangeIsTracedLater(t *testing.T) {
+	s := newSite(newDisk(t))
+	s.handler.Plain = true
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A28", "C1", unnumbered, "NSTS03", "NSTS04"), "MSA|AA|C1|Not traced: status")
+	p.wantAck(adt("A31", "C2", unnumbered, "NSTS03", "NSTS04", "HALVORSEN", "HALVERSEN"), "MSA|AA|C2|trace pending")
+	s.awaitWork(t)
+	s.wantAsked(t, 1)
+}
+
+// TestAMergeInTheSameSecondEndsATrace: nobody asks about a number that is no more.
+func TestAMergeInTheSameSecondEndsATrace(t *testing.T) {
+	s := newSite(newDisk(t))
+	s.handler.Plain = true
+	merge := adt("A40", "M2", local("RXX7654321^^^RXX", unnumbered)+"\rMRG|RXX1234567^^^RXX^MR")
+	for _, m := range []string{a28("M1"), merge} {
+		if _, err := s.handler.HandleMLLP(context.Background(), netip.AddrPort{}, nil, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.open(t)
+	s.awaitWork(t)
+	s.wantAsked(t, 0)
 }

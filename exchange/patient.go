@@ -113,18 +113,27 @@ func (s subject) entry(known *recall, event string) store.Patient {
 	return store.Patient{}
 }
 
-// older tells whether a newer message has told of the patient before, or taken the number away.
+// older tells whether a newer message has told of the patient before, or taken the number away. What
+// takes it away in the same second is newer if it came later.
 func (s subject) older() bool {
+	if s.before.Gone() && s.before.Told.Exchange == s.told.Exchange {
+		return true // planned again
+	}
 	return s.told.At.Before(s.before.Told.At) || s.told.At.Before(s.before.Moved.At)
 }
 
 // changed tells whether the identity fields are other than when the patient was last traced, or,
 // if that was not here, than what the last message told; false if there is nothing to compare.
+// What was told before a message that is planned again is lost: it is not planned again unless it
+// had changed.
 func (s subject) changed() bool {
-	if !s.before.Found.At.IsZero() {
+	switch {
+	case !s.before.Found.At.IsZero():
 		return s.told.Print != s.before.Found.Print
+	case s.before.Told.At.IsZero():
+		return false
 	}
-	return !s.before.Told.At.IsZero() && s.told.Print != s.before.Told.Print
+	return s.told.Print != s.before.Told.Print || s.told.Exchange == s.before.Told.Exchange
 }
 
 // entries are what the index learns from the message.

@@ -97,19 +97,21 @@ func (t *tracing) finish(res pds.Result, err error) {
 	if err == nil {
 		known := x.recall()
 		d, _ := x.plan.subject.decide(known, t.want, res)
-		if known.err != nil { // who else holds the number is not known: nothing is decided
-			d = decision{}
-		}
-		if d.status != "" {
+		switch {
+		case known.err != nil: // who else holds the number is not known: nothing is decided
+			err = known.err
+			facts = finished(t.want, res, err)
+		case d.status != "":
 			facts.Outcome, facts.Decision = d.outcome.String(), d.status
+			found = x.found(d.outcome, foundBy(d, res), d.status)
 		}
-		found = x.found(d.outcome, foundBy(d, res), d.status)
 	}
-	x.settled = true
 	if t.work.Exchange != x.id {
 		t.work = store.Work{Exchange: x.id} // its sender waited for it
 	}
-	x.settle(facts, x.h.after(t.work, res, err), found...)
+	s := x.after(t.work, res, err)
+	x.settled = s.Again.IsZero() && !s.Park
+	x.settle(facts, s, found...)
 }
 
 // foundBy is the number that a decision goes with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"spinetrace/pds"
@@ -81,7 +82,10 @@ func (h *Handler) redo(ctx context.Context, w store.Work) {
 	x, err := h.reopen(ctx, w)
 	if err != nil {
 		h.Log.WarnContext(ctx, "a message in the queue of traces cannot be read", "exchange", w.Exchange, "err", err)
-		return // tried again when the claim ends
+		if errors.Is(err, errNoMessage) {
+			x.park(w)
+		}
+		return // else it is tried again when the claim ends
 	}
 	if x.plan.request == nil {
 		x.obsolete(w)
@@ -96,17 +100,26 @@ func (h *Handler) redo(ctx context.Context, w store.Work) {
 	t.finish(res, err)
 }
 
-// errNoFrame says that the journal has no message for an exchange.
-var errNoFrame = errors.New("exchange: no message in the journal")
+// errNoMessage says that the journal has no message for an exchange, because its body was dropped,
+// or none that can be planned any more. Reading it again would not help.
+var errNoMessage = errors.New("exchange: no message in the journal that can be read")
 
 // reopen makes the exchange of an item anew from the journal, and plans its message with what
-// the index knows now.
-func (h *Handler) reopen(ctx context.Context, w store.Work) (*exchange, error) {
-	x := &exchange{h: h, ctx: ctx, id: w.Exchange, start: h.Now(), opened: true}
+// the index knows now. A message that makes it panic is as good as none: it must not end the
+// process again and again.
+func (h *Handler) reopen(ctx context.Context, w store.Work) (x *exchange, err error) {
+	x = &exchange{h: h, ctx: ctx, id: w.Exchange, start: h.Now(), opened: true}
+	defer func() {
+		if recover() != nil {
+			// The panic's own text may hold the message: only where it happened is logged.
+			h.Log.ErrorContext(ctx, "panic while planning a message again", "exchange", x.id, "stack", string(debug.Stack()))
+			err = errNoMessage
+		}
+	}()
 	known := x.recall()
 	for e, err := range h.Audit.Events(ctx, store.Query{Exchange: w.Exchange}) {
 		if err != nil {
-			return nil, fmt.Errorf("exchange: reopen: %w", err)
+			return x, fmt.Errorf("exchange: reopen: %w", err)
 		}
 		switch e.Kind {
 		case store.Asked:
@@ -114,14 +127,14 @@ func (h *Handler) reopen(ctx context.Context, w store.Work) (*exchange, error) {
 		case store.Received, store.Exchanged:
 			known.arrived = e.At
 			if x.frame, err = h.frameOf(ctx, e); err != nil {
-				return nil, err
+				return x, err
 			}
 		default:
 		}
 	}
 	m, err := h.Parser.Parse(x.frame)
 	if err != nil {
-		return nil, errNoFrame
+		return x, errNoMessage
 	}
 	x.m = m
 	x.plan = h.planMessage(m, known)
@@ -136,9 +149,18 @@ func (h *Handler) frameOf(ctx context.Context, e store.Event) ([]byte, error) {
 	}
 	frame, found := store.FindPart(parts, store.Frame)
 	if !ok || !found {
-		return nil, errNoFrame
+		return nil, errNoMessage
 	}
 	return frame, nil
+}
+
+// park leaves an item whose message cannot be read to an operator.
+func (x *exchange) park(w store.Work) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	const reason = "the message cannot be read any more"
+	x.settle(store.Facts{Outcome: "unfinished", Reason: reason},
+		store.Settlement{Exchange: x.id, Attempt: w.Attempt, Park: true, Reason: reason})
 }
 
 // obsolete ends an item whose message is not to be traced any more: a newer one came, or the
@@ -173,21 +195,22 @@ var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, ti
 
 // after says how an attempt at an item ended (product.md 4.6 f): done, to be tried again, or to
 // be looked at by an operator.
-func (h *Handler) after(w store.Work, res pds.Result, err error) store.Settlement {
+func (x *exchange) after(w store.Work, res pds.Result, err error) store.Settlement {
+	now := x.h.Now()
 	s := store.Settlement{Exchange: w.Exchange, Attempt: w.Attempt}
 	switch {
 	case err == nil && res.Outcome != pds.Stale:
 		return s
 	case errors.Is(err, context.Canceled):
-		s.Again, s.Reason = h.Now(), reasonOf(err)
+		s.Again, s.Reason = now, reasonOf(err)
 		return s
 	case err == nil:
 		s.Reason = "answered from the provider's local store"
 	default:
 		s.Reason = reasonOf(err)
 	}
-	if s.Park = hopeless(err) || h.Now().Sub(began(w)) > h.WorkDeadline; !s.Park {
-		s.Again = h.Now().Add(max(backoff[min(max(w.Attempt-1, 0), len(backoff)-1)], askedFor(err)))
+	if s.Park = hopeless(err) || now.Sub(x.began(w.Kind)) > x.h.WorkDeadline; !s.Park {
+		s.Again = now.Add(max(backoff[min(max(w.Attempt-1, 0), len(backoff)-1)], askedFor(err)))
 	}
 	return s
 }
@@ -200,9 +223,12 @@ func askedFor(err error) time.Duration {
 	return 0
 }
 
-// began is when the item's message came.
-func began(w store.Work) time.Time {
-	sec, nsec := w.Exchange.Time().UnixTime()
+// began is when there was something to ask: when the message came, or its baby was six weeks old.
+func (x *exchange) began(kind store.WorkKind) time.Time {
+	if kind == store.SixWeeks {
+		return x.h.sixWeeks(x.m)
+	}
+	sec, nsec := x.id.Time().UnixTime()
 	return time.Unix(sec, nsec)
 }
 

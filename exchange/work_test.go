@@ -107,6 +107,65 @@ func TestWhatCannotBeMendedByAskingIsParked(t *testing.T) {
 	}
 }
 
+// A message whose body was dropped, or that makes the program panic, must not come back for ever.
+func TestWhatCannotBeReadIsParked(t *testing.T) {
+	for name, spoil := range map[string]func(*rig){
+		"dropped":    func(r *rig) { r.journal.events[0].Parts = nil },
+		"unreadable": func(r *rig) { r.journal.events[0].Parts[0].Data = []byte("no HL7") },
+		"panic":      func(r *rig) { r.Index = panicking{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, says(verified, nil))
+			r.Plain = true
+			r.send(t, adt("A28", primrose))
+			spoil(r)
+			r.work(t)
+			if len(r.journal.work) != 1 || !r.journal.work[0].Parked || len(r.service.calls()) != 0 {
+				t.Errorf("asked %d times, left: %+v", len(r.service.calls()), r.journal.work)
+			}
+		})
+	}
+}
+
+// panicking is an index that no message can be planned with.
+type panicking struct{ store.Index }
+
+// An index that cannot be read leaves undecided who holds the number: the trace is made again.
+func TestWhatCannotBeDecidedIsTracedAgain(t *testing.T) {
+	r := newRig(t, says(verified, nil))
+	r.Plain = true
+	pass := r.clock()
+	r.send(t, adt("A28", primrose))
+	index := new(fragile)
+	r.Index = index
+	r.service.say = func(context.Context, pds.Request) (pds.Result, error) {
+		index.err = errDown
+		return verified, nil
+	}
+	r.work(t)
+	index.err = nil
+	r.service.say = func(context.Context, pds.Request) (pds.Result, error) { return verified, nil }
+	pass(backoff[0])
+	r.work(t)
+	if got := strings.Join(r.journal.finished(), ", "); got != "unfinished, verified" {
+		t.Errorf("ended: %s", got)
+	}
+}
+
+// fragile is an index of nobody that may be unreadable.
+type fragile struct {
+	store.Index
+	err error
+}
+
+// Patient implements store.Index.
+func (f *fragile) Patient(context.Context, store.PatientKey) (store.Patient, bool, error) {
+	return store.Patient{}, false, f.err
+}
+
+// Holders implements store.Index.
+func (f *fragile) Holders(context.Context, string, int) ([]store.Patient, error) { return nil, f.err }
+
 // A service that asks for a pause of hours must not keep traces waiting in memory: others would
 // take up their items, and an hour after the service is back nobody would be asked about.
 func TestALongPauseIsSpentInTheQueue(t *testing.T) {
@@ -160,6 +219,21 @@ func TestWorkEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
+// The deadline of a baby's trace counts from the day on which it could be made first.
+func TestABabyIsAskedAboutAgain(t *testing.T) {
+	r := newRig(t, scripted(ends(pds.Result{}, &pds.Error{Class: pds.SpineUnavailable, Retry: true}), ends(verified, nil)))
+	pass := r.clock()
+	pass(time.Since(noon())) // as above
+	r.send(t, adt("A28", strings.Replace(unnumbered, "19620417", r.Now().Format("20060102"), 1)))
+	pass(43 * 24 * time.Hour)
+	r.work(t)
+	pass(backoff[0])
+	r.work(t)
+	if got := strings.Join(r.journal.finished(), ", "); got != "unfinished, traced" {
+		t.Errorf("ended: %s; left: %+v", got, r.journal.work)
+	}
+}
+
 // Row 51: a baby without a number is asked about when it is six weeks old, and not before.
 func TestABabyIsAskedAboutAtSixWeeks(t *testing.T) {
 	for _, status := range []string{"NSTS08", "NSTS03"} {
@@ -201,6 +275,30 @@ func TestATraceThatEndsLateLeavesNoWork(t *testing.T) {
 	}
 	if len(r.journal.work) != 0 {
 		t.Errorf("left: %+v", r.journal.work)
+	}
+}
+
+// A trace that fails while "trace pending" is being written down is still to be made.
+func TestATraceThatFailsLateLeavesWork(t *testing.T) {
+	fail := make(chan struct{})
+	r := newRig(t, &service{say: func(context.Context, pds.Request) (pds.Result, error) {
+		<-fail
+		return pds.Result{}, &pds.Error{Class: pds.SpineUnavailable, Retry: true}
+	}})
+	r.Budget = time.Millisecond
+	x := r.begin(context.Background(), peer, nil, wire(adt("A28", primrose)))
+	defer x.end()
+	x.plan = r.planFor(x, x.recall())
+	res, err := x.trace(*x.plan.request)
+	close(fail)
+	if err := r.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.close(x.plan.reply(res, err)); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.journal.work) != 1 {
+		t.Errorf("left: %+v; journal: %s", r.journal.work, r.journal.story())
 	}
 }
 
