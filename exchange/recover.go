@@ -2,15 +2,17 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"spinetrace/store"
 )
 
 const (
-	// recoverEvents and recoverTime bound how far back Recover looks along a chain: a message
-	// that is not answered within its budget never will be.
+	// recoverEvents and recoverTime bound how far back Recover looks along a chain, the time from
+	// the last message or answer: one that is not answered within its budget never will be.
 	recoverEvents = 50_000
 	recoverTime   = 10 * time.Minute
 )
@@ -34,7 +36,7 @@ func (h *Handler) Recover(ctx context.Context, j store.Journal, chain string) (i
 }
 
 // unanswered returns the exchanges near the end of a chain that have no reply.
-func (h *Handler) unanswered(ctx context.Context, chain string) (map[store.ID]bool, error) {
+func (h *Handler) unanswered(ctx context.Context, chain string) (map[store.ID]time.Time, error) {
 	heads, err := h.Audit.Heads(ctx)
 	if err != nil {
 		return nil, err
@@ -45,21 +47,24 @@ func (h *Handler) unanswered(ctx context.Context, chain string) (map[store.ID]bo
 			head = at
 		}
 	}
-	open := make(map[store.ID]bool)
+	open := make(map[store.ID]time.Time)
+	var last time.Time
 	for e, err := range h.Audit.Events(ctx, store.Query{Chain: chain, From: max(1, head.Seq-recoverEvents)}) {
 		if err != nil {
 			return nil, err
 		}
 		switch e.Kind {
 		case store.Received:
-			if head.At.Sub(e.At) < recoverTime {
-				open[e.Exchange] = true
-			}
-		case store.Replied, store.Finished, store.Interrupted:
+			open[e.Exchange], last = e.At, e.At
+		case store.Replied, store.Exchanged:
+			last = e.At
+			delete(open, e.Exchange)
+		case store.Finished, store.Interrupted:
 			delete(open, e.Exchange)
 		default:
 		}
 	}
+	maps.DeleteFunc(open, func(_ store.ID, at time.Time) bool { return last.Sub(at) >= recoverTime })
 	return open, nil
 }
 
@@ -71,11 +76,15 @@ func (h *Handler) interrupted(ctx context.Context, j store.Journal, id store.ID)
 	if _, answered, err := j.Answer(ctx, id); err != nil || answered {
 		return err // another instance took it over
 	}
-	if x, err := h.reopen(ctx, store.Work{Exchange: id}); err == nil && x.plan.request != nil && !x.plan.query {
+	x, err := h.reopen(ctx, store.Work{Exchange: id})
+	if err != nil && !errors.Is(err, errNoMessage) {
+		return err
+	}
+	if err == nil && x.plan.request != nil && !x.plan.query {
 		c.Work = []store.Work{{Exchange: id, Kind: store.Unfinished, Due: h.Now().Add(h.Budget), Reason: reason}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	_, err := j.Commit(ctx, c)
+	_, err = j.Commit(ctx, c)
 	return err
 }

@@ -2,8 +2,10 @@ package exchange_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"spinetrace/store"
 )
@@ -62,4 +64,46 @@ func TestWhatWasLeftUnansweredIsTraced(t *testing.T) {
 			t.Errorf("story: %s, want %s", got, want)
 		}
 	}
+}
+
+// TestWhatWasLeftUnansweredIsTracedAfterALongStop: the start itself is in the journal by then.
+func TestWhatWasLeftUnansweredIsTracedAfterALongStop(t *testing.T) {
+	d := newDisk(t)
+	leave(t, d, a28("LEFT4"))
+	d.stop(t)
+	d.now = func() time.Time { return noon().Add(time.Hour) }
+	d.start(t)
+	if _, err := d.Commit(context.Background(), store.Commit{Entries: []store.Entry{{Kind: store.Started}}}); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(d)
+	if n, err := s.handler.Recover(context.Background(), d, "main"); err != nil || n != 1 {
+		t.Errorf("Recover() = %d, %v; want 1", n, err)
+	}
+}
+
+// TestWhatWasLeftUnansweredWaitsForTheIndex: without it nobody knows whether to trace.
+func TestWhatWasLeftUnansweredWaitsForTheIndex(t *testing.T) {
+	d := newDisk(t)
+	leave(t, d, a28("LEFT5"))
+	s := newSite(d)
+	s.handler.Index = unread{}
+	if _, err := s.handler.Recover(context.Background(), d, "main"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("Recover() = %v, want %v", err, store.ErrUnavailable)
+	}
+	s.handler.Index = d
+	if n, err := s.handler.Recover(context.Background(), d, "main"); err != nil || n != 1 {
+		t.Errorf("Recover() = %d, %v; want 1", n, err)
+	}
+	if left, err := d.Pending(context.Background(), false, 10); err != nil || len(left) != 1 {
+		t.Errorf("queued: %v, %v; want one", left, err)
+	}
+}
+
+// unread is an index that cannot be read.
+type unread struct{ store.Index }
+
+// Patient implements store.Index.
+func (unread) Patient(context.Context, store.PatientKey) (store.Patient, bool, error) {
+	return store.Patient{}, false, store.ErrUnavailable
 }

@@ -36,6 +36,7 @@ func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 // disk is a journal in an SQLite file that a test can stop and start again.
 type disk struct {
 	path string
+	now  func() time.Time // nil: noon
 
 	mu sync.RWMutex
 	db *sqlite.Store
@@ -51,7 +52,11 @@ func newDisk(t testing.TB) *disk {
 
 func (d *disk) start(t testing.TB) {
 	t.Helper()
-	db, err := sqlite.Open(d.path, store.Options{Now: noon})
+	now := d.now
+	if now == nil {
+		now = noon
+	}
+	db, err := sqlite.Open(d.path, store.Options{Now: now})
 	if err == nil {
 		err = db.Start(context.Background())
 	}
