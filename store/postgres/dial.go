@@ -56,14 +56,18 @@ var sessionSettings = map[string]string{
 	"tcp_keepalives_count":    "3",
 }
 
-// writerSettings fix the plans of the writing session. Its statements are prepared while
-// tables may be empty, and a plan made for an empty table reads all of a full one.
-var writerSettings = map[string]string{
+// planSettings fix the plans of statements that are prepared while tables may be empty: a plan
+// made for an empty table reads all of a full one.
+var planSettings = map[string]string{
 	"plan_cache_mode":   "force_generic_plan",
 	"enable_seqscan":    "off",
 	"enable_hashjoin":   "off",
 	"enable_mergejoin":  "off",
 	"enable_bitmapscan": "off",
+}
+
+// writerSettings are the writing session's own, beside planSettings.
+var writerSettings = map[string]string{
 	// Below writeTimeout, so that waiting for a lock is an answer.
 	"lock_timeout": "1500ms",
 }

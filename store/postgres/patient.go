@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -89,31 +88,23 @@ const selectPatients = `select local_id, authority, told_at, told_exchange, told
 	found_at, found_exchange, found_print, found_outcome, found_nhs, found_status,
 	moved_at, moved_exchange, into_local_id, into_authority from patient where `
 
-// Patient implements [store.Index].
-func (s *Store) Patient(ctx context.Context, key store.PatientKey) (p store.Patient, ok bool, err error) {
-	key = key.Fit()
-	p, err = scanPatient(s.reader.QueryRowContext(ctx, selectPatients+"local_id = $1 and authority = $2", key.LocalID, key.Authority))
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return store.Patient{}, false, nil
-	case err != nil:
-		return store.Patient{}, false, readError("patient", err)
-	}
-	return p, true, nil
-}
-
 // Named implements [store.Index].
 func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
 	key := store.PatientKey{LocalID: localID}.Fit()
 	return s.patients(ctx, "named", selectPatients+"local_id = $1 order by authority limit $2", key.LocalID, max(limit, 0))
 }
 
-// Holders implements [store.Index]. The conditions that exclude the empty number let the
-// indexes be used, which leave it out.
+// Holders implements [store.Index].
 func (s *Store) Holders(ctx context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
-	const q = selectPatients + `told_nhs = $1 and told_nhs <> '' or found_nhs = $1 and found_nhs <> ''
-		order by local_id, authority limit $2`
-	return s.patients(ctx, "holders", q, store.Text(nhsNumber), max(limit, 0))
+	query, err := s.holders.prepare(ctx, s.finder)
+	if err != nil {
+		return nil, readError("holders", err)
+	}
+	rows, err := query.QueryContext(ctx, store.Text(nhsNumber), max(limit, 0))
+	if err != nil {
+		return nil, readError("holders", err)
+	}
+	return readPatients("holders", rows)
 }
 
 func (s *Store) patients(ctx context.Context, what, query string, args ...any) ([]store.Patient, error) {
@@ -121,8 +112,12 @@ func (s *Store) patients(ctx context.Context, what, query string, args ...any) (
 	if err != nil {
 		return nil, readError(what, err)
 	}
+	return readPatients(what, rows)
+}
+
+func readPatients(what string, rows *sql.Rows) ([]store.Patient, error) {
 	var found []store.Patient
-	err = scan(rows, func() error {
+	err := scan(rows, func() error {
 		p, err := scanPatient(rows)
 		found = append(found, p)
 		return err

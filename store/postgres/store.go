@@ -25,9 +25,14 @@ type Store struct {
 	packer *store.Packer
 	writer *sql.DB // one connection at a time, none kept
 	reader *sql.DB
-	lines  *dialer // of reader
-	inbox  inbox
-	ahead  ahead
+	finder *sql.DB // reads single entries of the index, by prepared statements
+	lines  *dialer // of reader and finder
+
+	lookups lookups
+	entries prepared // lookupSQL
+	holders prepared // holdersSQL
+	inbox   inbox
+	ahead   ahead
 
 	mu      sync.Mutex
 	away    error // why a commit would be refused; nil: it would be tried
@@ -60,7 +65,7 @@ func Open(dsn string, o store.Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	name := "spinetrace/" + o.Chain
-	writer, err := openPool(cfg, name, newDialer(writeTimeout), sessionSettings, writerSettings)
+	writer, err := openPool(cfg, name, newDialer(writeTimeout), sessionSettings, planSettings, writerSettings)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +74,29 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	finder, err := openPool(cfg, name, lines, sessionSettings, planSettings)
+	if err != nil {
+		return nil, err
+	}
+	finder.SetMaxOpenConns(finders)
+	finder.SetMaxIdleConns(finders)
+	finder.SetConnMaxIdleTime(time.Minute)
 	writer.SetMaxIdleConns(-1)
-	reader.SetMaxOpenConns(4)
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers) // the pool would otherwise keep two, and connect all the time
 	reader.SetConnMaxIdleTime(time.Minute)
-	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, lines: lines, away: errNotStarted}
+	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, finder: finder, lines: lines, away: errNotStarted}
+	s.entries.sql, s.holders.sql = lookupSQL, holdersSQL
 	s.inbox.wake = make(chan struct{}, 1)
 	s.inbox.down = errNotStarted
 	return s, nil
 }
+
+// How many connections read.
+const (
+	readers = 4
+	finders = 2 // one asks for entries, the other who holds a number
+)
 
 // Start implements [store.Store].
 func (s *Store) Start(ctx context.Context) error {
@@ -227,7 +247,7 @@ func (s *Store) Close() error {
 	}
 	s.lines.hangUp()
 	s.running.Wait()
-	_ = s.reader.Close() // complains of the connections that were ended above
+	_, _ = s.reader.Close(), s.finder.Close() // they complain of the connections that were ended above
 	return s.writer.Close()
 }
 
