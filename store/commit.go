@@ -17,7 +17,6 @@ type Commit struct {
 	Patients []Patient    // what the commit changes in the index: only parts that are set count; nothing if it is a [Duplicate]
 	Work     []Work       // traces that are still to be made
 	Settled  []Settlement // how attempts at such work ended
-	Cancel   []PatientKey // patients whose work is not to be done any more
 	Close    *Closing     // if the last entry holds the exchange's reply
 }
 
@@ -62,11 +61,6 @@ func (c Commit) checkQueue() error {
 	for _, s := range c.Settled {
 		if err := s.Check(); err != nil {
 			return err
-		}
-	}
-	for _, k := range c.Cancel {
-		if k.LocalID == "" {
-			return fmt.Errorf("%w: cancelled: no local number", ErrRejected)
 		}
 	}
 	for _, w := range c.Work {

@@ -7,21 +7,19 @@ import (
 )
 
 // Work is a trace that is still to be made: its message was answered before it had ended. One
-// patient has one item at most, parked ones included. Of two messages the one that tells of the
-// later moment keeps it, whichever comes first: what an older one would find out would be out of
-// date. A message that takes the item from an older one ends the claim that somebody has of it.
+// exchange has one item at most, parked ones included; a patient may have several. Whether a
+// message is still worth asking about is for whoever claims its item to say.
 //
-// The message that has the item may add it again: that changes kind, due time and reason, and
-// takes it up again if it is parked. A claim that holds goes on.
+// An exchange may add its item again: that changes kind, due time and reason, and takes it up
+// again if it is parked. A claim that holds goes on.
 type Work struct {
 	Exchange ID         // whose message asks; its frame is in the journal
-	Patient  PatientKey // zero: the message names no local number, and the item is its own
-	Told     time.Time  // as of when the message speaks, as [Told.At]; may be zero if Patient is
+	Patient  PatientKey // whom lists show, as first added; zero: the message names no local number
 	Kind     WorkKind
 	Due      time.Time // when it is to be tried
 	Reason   string    // why it is not done yet, without patient data; at most 200 bytes of text
 
-	Attempt int       // how often it was claimed, for earlier messages too; set by the store
+	Attempt int       // how often it was claimed; set by the store
 	Until   time.Time // a claim ends then, if it is not settled; zero: nobody has it; set by the store
 	Parked  bool      // an operator must decide; set by the store
 }
@@ -45,15 +43,13 @@ var workKinds = map[WorkKind]string{
 func (k WorkKind) String() string { return workKinds[k] }
 
 // Settlement says how an attempt at an item ended. It does nothing if the claim was settled
-// before, or if another claim or another message has the item now; if the claim's time has merely
-// run out, it counts.
+// before, or if another claim has the item now; if the claim's time has merely run out, it counts.
 type Settlement struct {
 	Exchange ID
-	Patient  PatientKey // the item's, as it was claimed or added; zero if that was
-	Attempt  int        // of the claim; 0: whoever has it, and parked or not, because the exchange itself has ended
-	Again    time.Time  // when to try again; zero: it is done, or parked
-	Park     bool       // it is kept for an operator, and not claimed
-	Reason   string     // why it is not done; as [Work.Reason]
+	Attempt  int       // of the claim; 0: whoever has it, and parked or not, because the exchange itself has ended
+	Again    time.Time // when to try again; zero: it is done, or parked
+	Park     bool      // it is kept for an operator, and not claimed
+	Reason   string    // why it is not done; as [Work.Reason]
 }
 
 // Queue is the work of all instances on one database. Items are added and settled by
@@ -86,59 +82,38 @@ func (w Work) Ready() time.Time {
 // Fit returns w as stores keep it: with a key that fits ([PatientKey.Fit]), and times in UTC and
 // whole microseconds.
 func (w Work) Fit() Work {
-	w.Patient, w.Told, w.Due = w.Patient.Fit(), fitTime(w.Told), fitTime(w.Due)
+	w.Patient, w.Due = w.Patient.Fit(), fitTime(w.Due)
 	return w
 }
 
-// Fit returns s as stores keep it, like [Work.Fit].
+// Fit returns s as stores keep it, with its time in UTC and whole microseconds.
 func (s Settlement) Fit() Settlement {
-	s.Patient, s.Again = s.Patient.Fit(), fitTime(s.Again)
+	s.Again = fitTime(s.Again)
 	return s
 }
 
 func fitTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// ItemKey is what stores keep an item by: its patient; or, if it is its exchange's own, no local
-// number, which no patient has, and the exchange in the place of the authority.
-func ItemKey(patient PatientKey, exchange ID) PatientKey {
-	if patient == (PatientKey{}) {
-		return PatientKey{Authority: exchange.String()}
-	}
-	return patient
-}
-
-// ItemPatient is the patient of the item that a key names.
-func ItemPatient(key PatientKey) PatientKey {
-	if key.LocalID == "" {
-		return PatientKey{}
-	}
-	return key
-}
-
 // Check says what no store can keep of w, in an error that wraps [ErrRejected]: no exchange, no
-// time when it is due, an unknown kind, a patient without a local number or as of no time, a
-// reason that is not text or too long.
+// time when it is due, an unknown kind, a patient without a local number, a reason that is not
+// text or too long.
 func (w Work) Check() error {
 	w = w.Fit()
-	own := w.Patient == (PatientKey{})
 	return firstBroken("work", []rule{
 		{w.Exchange != ID{}, "no exchange"},
-		{own || w.Patient.LocalID != "", "no local number"},
-		{own && w.Told.IsZero() || dated(w.Told, w.Exchange), "told at no time"},
+		{w.Patient == (PatientKey{}) || w.Patient.LocalID != "", "no local number"},
 		{Unfinished <= w.Kind && w.Kind <= SixWeeks, "unknown kind"},
 		{dated(w.Due, w.Exchange), "no time when it is due"},
 		{Text(w.Reason) == w.Reason, "the reason is too long, or not text"},
 	})
 }
 
-// Check says what no store can keep of s, in an error that wraps [ErrRejected]: no exchange, a
-// patient without a local number, an attempt that cannot be, both another attempt and parking, a
-// reason that is not text or too long.
+// Check says what no store can keep of s, in an error that wraps [ErrRejected]: no exchange, an
+// attempt that cannot be, both another attempt and parking, a reason that is not text or too long.
 func (s Settlement) Check() error {
 	s = s.Fit()
 	return firstBroken("settlement", []rule{
 		{s.Exchange != ID{}, "no exchange"},
-		{s.Patient == (PatientKey{}) || s.Patient.LocalID != "", "no local number"},
 		{s.Attempt >= 0, "an attempt before the first"},
 		{s.Again.IsZero() || dated(s.Again, s.Exchange), "again at no time"},
 		{s.Again.IsZero() || !s.Park, "both again and parked"},

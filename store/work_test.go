@@ -9,12 +9,12 @@ import (
 
 func TestWorkCheck(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 15, 0, 0, time.UTC)
-	good := Work{Exchange: ID{1}, Patient: anEntry, Told: at, Kind: SixWeeks, Due: at, Reason: strings.Repeat("x", 200)}
+	good := Work{Exchange: ID{1}, Patient: anEntry, Kind: SixWeeks, Due: at, Reason: strings.Repeat("x", 200)}
 	check := func(w ...Work) error { return Commit{Entries: []Entry{{Kind: Finished}}, Work: w}.Check() }
 	for name, w := range map[string]Work{
 		"everything":     good,
 		"no patient":     {Exchange: ID{1}, Kind: Unfinished, Due: at},
-		"hostile number": {Exchange: ID{1}, Patient: PatientKey{LocalID: "\x00\xff"}, Told: at, Kind: Put, Due: at},
+		"hostile number": {Exchange: ID{1}, Patient: PatientKey{LocalID: "\x00\xff"}, Kind: Put, Due: at},
 	} {
 		if err := check(w); err != nil {
 			t.Errorf("%s: Check() error = %v", name, err)
@@ -23,11 +23,10 @@ func TestWorkCheck(t *testing.T) {
 	for name, change := range map[string]func(*Work){
 		"no exchange":     func(w *Work) { w.Exchange = ID{} },
 		"no local number": func(w *Work) { w.Patient.LocalID = "" },
-		"told at no time": func(w *Work) { w.Told = time.Time{} },
-		"told too late":   func(w *Work) { w.Told = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"no kind":         func(w *Work) { w.Kind = 0 },
 		"unknown kind":    func(w *Work) { w.Kind = SixWeeks + 1 },
 		"not due":         func(w *Work) { w.Due = time.Time{} },
+		"due too late":    func(w *Work) { w.Due = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"long reason":     func(w *Work) { w.Reason += "x" },
 		"NUL":             func(w *Work) { w.Reason = "\x00" },
 		"no text":         func(w *Work) { w.Reason = "\xff" },
@@ -42,45 +41,32 @@ func TestWorkCheck(t *testing.T) {
 
 func TestSettlementCheck(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 15, 0, 0, time.UTC)
-	good := Settlement{Exchange: ID{1}, Patient: anEntry, Attempt: 1, Reason: strings.Repeat("x", 200)}
-	check := func(s Settlement, cancel ...PatientKey) error {
-		return Commit{Entries: []Entry{{Kind: Finished}}, Settled: []Settlement{s}, Cancel: cancel}.Check()
-	}
+	good := Settlement{Exchange: ID{1}, Attempt: 1, Reason: strings.Repeat("x", 200)}
+	check := func(s ...Settlement) error { return Commit{Entries: []Entry{{Kind: Finished}}, Settled: s}.Check() }
 	for name, s := range map[string]Settlement{
 		"done": good, "ended": {Exchange: ID{1}}, "again": {Exchange: ID{1}, Again: at}, "parked": {Exchange: ID{1}, Park: true},
 	} {
-		if err := check(s, anEntry); err != nil {
+		if err := check(s); err != nil {
 			t.Errorf("%s: Check() error = %v", name, err)
 		}
 	}
 	for name, change := range map[string]func(*Settlement){
-		"no exchange":     func(s *Settlement) { s.Exchange = ID{} },
-		"no local number": func(s *Settlement) { s.Patient.LocalID = "" },
-		"no attempt":      func(s *Settlement) { s.Attempt = -1 },
-		"again too late":  func(s *Settlement) { s.Again = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"two outcomes":    func(s *Settlement) { s.Again, s.Park = at, true },
-		"long reason":     func(s *Settlement) { s.Reason += "x" },
-		"no text":         func(s *Settlement) { s.Reason = "\xff" },
+		"no exchange":    func(s *Settlement) { s.Exchange = ID{} },
+		"no attempt":     func(s *Settlement) { s.Attempt = -1 },
+		"again too late": func(s *Settlement) { s.Again = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"two outcomes":   func(s *Settlement) { s.Again, s.Park = at, true },
+		"long reason":    func(s *Settlement) { s.Reason += "x" },
+		"no text":        func(s *Settlement) { s.Reason = "\xff" },
 	} {
 		s := good
 		change(&s)
-		if err := check(s); !errors.Is(err, ErrRejected) {
+		if err := check(good, s); !errors.Is(err, ErrRejected) {
 			t.Errorf("%s: Check() error = %v, want ErrRejected", name, err)
 		}
 	}
-	if err := check(good, anEntry, PatientKey{Authority: "RXX01"}); !errors.Is(err, ErrRejected) {
-		t.Errorf("cancelled without a local number: Check() error = %v, want ErrRejected", err)
-	}
 }
 
-func TestItemKey(t *testing.T) {
-	id := NewID()
-	for _, p := range []PatientKey{{}, anEntry, {LocalID: id.String()}} {
-		key := ItemKey(p, id)
-		if key == (PatientKey{}) || ItemPatient(key) != p || key != key.Fit() {
-			t.Errorf("patient %v: ItemKey() = %v, which leads to %v", p, key, ItemPatient(key))
-		}
-	}
+func TestWorkReady(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 15, 0, 0, time.UTC)
 	if w := (Work{Due: at, Until: at.Add(1)}); w.Ready() != w.Until {
 		t.Error("a claimed item is ready before its claim ends")

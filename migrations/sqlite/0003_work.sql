@@ -1,21 +1,18 @@
 -- +goose Up
 
--- Traces that are still to be made, one per patient at most; a message without a local number
--- has its own, under its exchange, written as text, in the place of the authority. told: as of
--- when the message speaks; the newest keeps the item. lease: until when somebody has it, 0:
--- nobody. parked: an operator must decide.
+-- Traces that are still to be made, one per exchange at most. local_id, authority: of whom, for
+-- lists; empty: the message names no local number. lease: until when somebody has it, 0: nobody.
+-- parked: an operator must decide.
 create table work (
+  exchange  blob    primary key not null check (length(exchange) = 16),
   local_id  text    not null,
-  authority text    not null,
-  exchange  blob    not null check (length(exchange) = 16),
-  told      integer not null,
+  authority text    not null check (local_id <> '' or authority = ''),
   kind      integer not null check (kind between 1 and 40),
   due       integer not null,
   lease     integer not null check (lease = 0 or parked = 0),
   attempt   integer not null check (attempt >= 0),
   reason    text    not null check (octet_length(reason) <= 200),
-  parked    integer not null check (parked in (0, 1)),
-  primary key (local_id, authority)
+  parked    integer not null check (parked in (0, 1))
 ) strict, without rowid;
 create index work_ready on work (parked, max(due, lease), exchange);
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -9,16 +10,14 @@ import (
 )
 
 // TestActsOfABatch: what commits of one batch do to one item is done in the order of the commits,
-// and items come by key.
+// and items come by exchange.
 func TestActsOfABatch(t *testing.T) {
-	one, two := store.PatientKey{LocalID: "1"}, store.PatientKey{LocalID: "2"}
-	id := store.NewID()
+	one, two := store.ID{1}, store.ID{2}
 	var acts []act
 	for _, c := range []store.Commit{
-		{Work: []store.Work{{Exchange: id, Patient: two}, {Exchange: id}}},
-		{Work: []store.Work{{Exchange: id, Patient: one}}, Settled: []store.Settlement{{Exchange: id, Patient: two}}},
-		{Work: []store.Work{{Exchange: id, Patient: one}}, Cancel: []store.PatientKey{one, two}},
-		{Work: []store.Work{{Exchange: id, Patient: two}}, Settled: []store.Settlement{{Exchange: id, Patient: one, Park: true}}},
+		{Work: []store.Work{{Exchange: two}}, Settled: []store.Settlement{{Exchange: one}}},
+		{Work: []store.Work{{Exchange: one}}, Settled: []store.Settlement{{Exchange: two, Again: time.Now()}}},
+		{Work: []store.Work{{Exchange: two}, {Exchange: one}}, Settled: []store.Settlement{{Exchange: one, Park: true}}},
 	} {
 		acts = append(acts, actsOf(c)...)
 	}
@@ -28,17 +27,16 @@ func TestActsOfABatch(t *testing.T) {
 	}
 	encodeActs(columns, acts)
 	type step struct {
-		LocalID string
-		Act     int16
+		Exchange store.ID
+		Act      int16
 	}
 	var got []step
 	for _, a := range acts {
-		got = append(got, step{a.key.LocalID, a.act})
+		got = append(got, step{a.exchange, a.act})
 	}
 	want := []step{
-		{"", addWork},
-		{"1", addWork}, {"1", cancelWork}, {"1", addWork}, {"1", parkWork},
-		{"2", addWork}, {"2", workDone}, {"2", cancelWork}, {"2", addWork},
+		{one, workDone}, {one, addWork}, {one, parkWork}, {one, addWork},
+		{two, addWork}, {two, workAgain}, {two, addWork},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("acts (-want +got):\n%s", diff)

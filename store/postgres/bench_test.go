@@ -195,7 +195,7 @@ func BenchmarkQueue(b *testing.B) {
 // fillWork makes items that have been due since before anything else, of patients numbered from 0.
 func fillWork(tb testing.TB, db *sql.DB, n int) {
 	tb.Helper()
-	exec(tb, db, fmt.Sprintf(`insert into work select 'W' || to_char(n, 'FM000000'), 'RXX01', gen_random_uuid(), '2026-01-01', 1,
+	exec(tb, db, fmt.Sprintf(`insert into work select gen_random_uuid(), 'W' || to_char(n, 'FM000000'), 'RXX01', 1,
 		'2026-01-01'::timestamptz + n * interval '1 ms', null, 0, 'no answer yet', false from generate_series(0, %d - 1) n`, n))
 }
 

@@ -15,16 +15,15 @@ import (
 // workTarget is the function that changes the queue. Being read by the insert into event, it is
 // run before the other targets, in every shape.
 var workTarget = target{"spinetrace_work", toWork, false, []column{
-	{"local_ids", "text", oidText}, {"authorities", "text", oidText}, {"acts", "smallint", oidSmallint},
-	{"exchanges", "uuid", oidUUID}, {"times", "timestamptz", oidTimestamp}, {"kinds", "smallint", oidSmallint},
-	{"dues", "timestamptz", oidTimestamp}, {"reasons", "text", oidText}, {"attempts", "bigint", oidBigint}}, ""}
+	{"exchanges", "uuid", oidUUID}, {"acts", "smallint", oidSmallint}, {"local_ids", "text", oidText},
+	{"authorities", "text", oidText}, {"kinds", "smallint", oidSmallint}, {"dues", "timestamptz", oidTimestamp},
+	{"reasons", "text", oidText}, {"attempts", "bigint", oidBigint}}, ""}
 
 // act is one thing that a commit does to the queue.
 type act struct {
-	act      int16
-	key      store.PatientKey
 	exchange store.ID
-	told     time.Time
+	act      int16
+	patient  store.PatientKey
 	kind     store.WorkKind
 	due      time.Time // zero: as it was
 	reason   string
@@ -34,7 +33,6 @@ type act struct {
 // The acts, as spinetrace_work knows them.
 const (
 	addWork int16 = 1 + iota
-	cancelWork
 	workDone
 	workAgain
 	parkWork
@@ -45,7 +43,7 @@ func actsOf(c store.Commit) []act {
 	var acts []act
 	for _, s := range c.Settled {
 		s = s.Fit()
-		a := act{workDone, store.ItemKey(s.Patient, s.Exchange), s.Exchange, time.Time{}, 0, s.Again, s.Reason, s.Attempt}
+		a := act{exchange: s.Exchange, act: workDone, due: s.Again, reason: s.Reason, attempt: s.Attempt}
 		switch {
 		case s.Park:
 			a.act = parkWork
@@ -54,39 +52,35 @@ func actsOf(c store.Commit) []act {
 		}
 		acts = append(acts, a)
 	}
-	for _, key := range c.Cancel {
-		acts = append(acts, act{act: cancelWork, key: key.Fit()})
-	}
 	for _, w := range c.Work {
 		w = w.Fit()
-		acts = append(acts, act{addWork, store.ItemKey(w.Patient, w.Exchange), w.Exchange, w.Told, w.Kind, w.Due, w.Reason, 0})
+		acts = append(acts, act{w.Exchange, addWork, w.Patient, w.Kind, w.Due, w.Reason, 0})
 	}
 	return acts
 }
 
-// encodeActs appends the acts to the columns, by key: two instances that change the same rows in
-// different orders would wait for each other. Those of one key stay in order.
+// encodeActs appends the acts to the columns, by exchange: two instances that change the same rows
+// in different orders would wait for each other. Those of one exchange stay in order.
 func encodeActs(c []array, acts []act) {
-	slices.SortStableFunc(acts, func(x, y act) int { return x.key.Compare(y.key) })
+	slices.SortStableFunc(acts, func(x, y act) int { return bytes.Compare(x.exchange[:], y.exchange[:]) })
 	for _, a := range acts {
-		c[0].text(a.key.LocalID)
-		c[1].text(a.key.Authority)
-		c[2].smallint(a.act)
-		c[3].uuid(a.exchange)
-		c[4].time(a.told)
-		c[5].smallint(int16(a.kind))
+		c[0].uuid(a.exchange)
+		c[1].smallint(a.act)
+		c[2].text(a.patient.LocalID)
+		c[3].text(a.patient.Authority)
+		c[4].smallint(int16(a.kind))
 		if a.due.IsZero() {
-			c[6].null()
+			c[5].null()
 		} else {
-			c[6].time(a.due)
+			c[5].time(a.due)
 		}
-		c[7].text(a.reason)
-		c[8].bigint(int64(a.attempt))
+		c[6].text(a.reason)
+		c[7].bigint(int64(a.attempt))
 	}
 }
 
 // workColumns are what scanWork reads, of a table or a query called w.
-const workColumns = `w.local_id, w.authority, w.exchange, w.told, w.kind, w.due, w.lease, w.attempt, w.reason, w.parked `
+const workColumns = `w.exchange, w.local_id, w.authority, w.kind, w.due, w.lease, w.attempt, w.reason, w.parked `
 
 // claimSQL claims what has been due for longest. Its order and its limit make it read work_ready
 // from the front; a row that somebody is just claiming, or settling, is passed over.
@@ -94,12 +88,12 @@ const workColumns = `w.local_id, w.authority, w.exchange, w.told, w.kind, w.due,
 // It does not wait for the disk: before a claim has consequences, a commit must say so, which
 // waits for all that was logged before it.
 const claimSQL = `with ready as materialized (
-		select local_id, authority, greatest(due, lease) as since from work
+		select exchange, greatest(due, lease) as since from work
 		where not parked and greatest(due, lease) <= $1
 		order by parked, greatest(due, lease), exchange limit $2 for update skip locked)
 	update work w set attempt = w.attempt + 1, lease = $3
 	from ready r, (select set_config('synchronous_commit', 'off', true) offset 0) quick
-	where w.local_id = r.local_id and w.authority = r.authority
+	where w.exchange = r.exchange
 	returning ` + workColumns + `, r.since`
 
 // Claim implements [store.Queue]. It has a connection of its own, as the pool would run a
@@ -161,11 +155,10 @@ func (s *Store) Pending(ctx context.Context, parked bool, limit int) ([]store.Wo
 
 // scanWork reads a row of workColumns, and what follows them.
 func scanWork(row interface{ Scan(...any) error }, w *store.Work, more ...any) error {
-	var key store.PatientKey
 	var lease sql.NullTime
-	err := row.Scan(append([]any{&key.LocalID, &key.Authority, &w.Exchange, &w.Told, &w.Kind, &w.Due, &lease,
+	err := row.Scan(append([]any{&w.Exchange, &w.Patient.LocalID, &w.Patient.Authority, &w.Kind, &w.Due, &lease,
 		&w.Attempt, &w.Reason, &w.Parked}, more...)...)
-	w.Patient, w.Told, w.Due = store.ItemPatient(key), w.Told.UTC(), w.Due.UTC()
+	w.Due = w.Due.UTC()
 	if lease.Valid {
 		w.Until = lease.Time.UTC()
 	}

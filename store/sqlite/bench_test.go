@@ -114,14 +114,14 @@ func benchWork(i int64, exchange store.ID) store.Work {
 	now := time.Now()
 	return store.Work{
 		Exchange: exchange, Patient: store.PatientKey{Authority: "RXX01", LocalID: fmt.Sprintf("%06d", i*7919%200_000)},
-		Told: now, Kind: store.Unfinished, Due: now.Add(-time.Minute), Reason: "no answer yet",
+		Kind: store.Unfinished, Due: now.Add(-time.Minute), Reason: "no answer yet",
 	}
 }
 
 func benchSettle(tb testing.TB, s *Store, w store.Work) {
 	benchCommit(tb, s, store.Commit{
 		Exchange: w.Exchange, Entries: []store.Entry{{Kind: store.Finished}},
-		Settled: []store.Settlement{{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}},
+		Settled: []store.Settlement{{Exchange: w.Exchange, Attempt: w.Attempt}},
 	})
 }
 

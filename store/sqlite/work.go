@@ -9,19 +9,14 @@ import (
 	"spinetrace/store"
 )
 
-// addWork leaves an item alone that a newer message has.
-const addWork = `insert into work (local_id, authority, exchange, told, kind, due, lease, attempt, reason, parked)
-	values (?, ?, ?, ?, ?, ?, 0, 0, ?, 0)
-	on conflict (local_id, authority) do update set
-		exchange = excluded.exchange, told = excluded.told, kind = excluded.kind, due = excluded.due,
-		lease = case when work.exchange = excluded.exchange then work.lease else 0 end,
-		reason = excluded.reason, parked = 0
-	where work.exchange = excluded.exchange or (excluded.told, excluded.exchange) > (work.told, work.exchange)`
+const addWork = `insert into work (exchange, local_id, authority, kind, due, lease, attempt, reason, parked)
+	values (?, ?, ?, ?, ?, 0, 0, ?, 0)
+	on conflict (exchange) do update set kind = excluded.kind, due = excluded.due, reason = excluded.reason, parked = 0`
 
 // whereClaimed is met by the item of an exchange if it is as an attempt left it, or the attempt is 0.
-const whereClaimed = `where local_id = ? and authority = ? and exchange = ? and (? = 0 or attempt = ? and lease <> 0)`
+const whereClaimed = `where exchange = ? and (? = 0 or attempt = ? and lease <> 0)`
 
-const selectWork = `select local_id, authority, exchange, told, kind, due, lease, attempt, reason, parked from work `
+const selectWork = `select exchange, local_id, authority, kind, due, lease, attempt, reason, parked from work `
 
 // requeue does to the queue what a commit says; late says that it came too late to close.
 func (w *writer) requeue(c *call, late bool) error {
@@ -30,18 +25,11 @@ func (w *writer) requeue(c *call, late bool) error {
 			return err
 		}
 	}
-	for _, key := range c.Cancel {
-		key = key.Fit()
-		if _, err := w.cancelWork.Exec(key.LocalID, key.Authority); err != nil {
-			return err
-		}
-	}
 	if late {
 		return nil
 	}
 	for _, item := range c.work {
-		key := store.ItemKey(item.Patient, item.Exchange)
-		_, err := w.addWork.Exec(key.LocalID, key.Authority, item.Exchange[:], item.Told.UnixMicro(), int64(item.Kind),
+		_, err := w.addWork.Exec(item.Exchange[:], item.Patient.LocalID, item.Patient.Authority, int64(item.Kind),
 			item.Due.UnixMicro(), item.Reason)
 		if err != nil {
 			return err
@@ -51,12 +39,11 @@ func (w *writer) requeue(c *call, late bool) error {
 }
 
 func (w *writer) settle(s store.Settlement) (err error) {
-	key := store.ItemKey(s.Patient, s.Exchange)
 	again := sql.NullInt64{Int64: s.Again.UnixMicro(), Valid: !s.Again.IsZero()}
 	if s.Park || again.Valid {
-		_, err = w.workAgain.Exec(again, s.Reason, s.Park, key.LocalID, key.Authority, s.Exchange[:], s.Attempt, s.Attempt)
+		_, err = w.workAgain.Exec(again, s.Reason, s.Park, s.Exchange[:], s.Attempt, s.Attempt)
 	} else {
-		_, err = w.workDone.Exec(key.LocalID, key.Authority, s.Exchange[:], s.Attempt, s.Attempt)
+		_, err = w.workDone.Exec(s.Exchange[:], s.Attempt, s.Attempt)
 	}
 	return err
 }
@@ -87,8 +74,7 @@ func (w *writer) lend(now, until time.Time, n int) ([]store.Work, error) {
 	for i := range work {
 		item := &work[i]
 		item.Attempt, item.Until = item.Attempt+1, until
-		key := store.ItemKey(item.Patient, item.Exchange)
-		if _, err := w.claimWork.Exec(until.UnixMicro(), key.LocalID, key.Authority); err != nil {
+		if _, err := w.claimWork.Exec(until.UnixMicro(), item.Exchange[:]); err != nil {
 			return nil, err
 		}
 	}
@@ -100,14 +86,13 @@ func scanWork(rows *sql.Rows) (work []store.Work, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var item store.Work
-		var key store.PatientKey
-		var told, due, lease int64
-		err := rows.Scan(&key.LocalID, &key.Authority, &item.Exchange, &told, &item.Kind, &due, &lease, &item.Attempt,
+		var due, lease int64
+		err := rows.Scan(&item.Exchange, &item.Patient.LocalID, &item.Patient.Authority, &item.Kind, &due, &lease, &item.Attempt,
 			&item.Reason, &item.Parked)
 		if err != nil {
 			return nil, err
 		}
-		item.Patient, item.Told, item.Due = store.ItemPatient(key), moment(told), moment(due)
+		item.Due = moment(due)
 		if lease != 0 {
 			item.Until = moment(lease)
 		}

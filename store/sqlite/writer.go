@@ -28,9 +28,8 @@ type writer struct {
 	open, close, event, body   *sql.Stmt
 	patient, keepPatient       *sql.Stmt
 	keys, sweep                *sql.Stmt
-	addWork, cancelWork        *sql.Stmt
+	addWork, ready, claimWork  *sql.Stmt
 	workDone, workAgain        *sql.Stmt
-	ready, claimWork           *sql.Stmt
 }
 
 // openWriter opens the file and reads the head of the chain, which nobody else writes.
@@ -85,12 +84,11 @@ func (w *writer) statements() map[**sql.Stmt]string {
 		&w.keys:        `select local_id, authority from patient where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
 		&w.sweep: `delete from patient where (local_id, authority) > (?, ?) and (local_id, authority) <= (?, ?)
 			and touched <= ?`,
-		&w.addWork:    addWork,
-		&w.cancelWork: `delete from work where local_id = ? and authority = ?`,
-		&w.workDone:   `delete from work ` + whereClaimed,
-		&w.workAgain:  `update work set due = coalesce(?, due), lease = 0, reason = ?, parked = ? ` + whereClaimed,
-		&w.ready:      selectWork + `where parked = 0 and max(due, lease) <= ? order by max(due, lease), exchange limit ?`,
-		&w.claimWork:  `update work set attempt = attempt + 1, lease = ? where local_id = ? and authority = ?`,
+		&w.addWork:   addWork,
+		&w.workDone:  `delete from work ` + whereClaimed,
+		&w.workAgain: `update work set due = coalesce(?, due), lease = 0, reason = ?, parked = ? ` + whereClaimed,
+		&w.ready:     selectWork + `where parked = 0 and max(due, lease) <= ? order by max(due, lease), exchange limit ?`,
+		&w.claimWork: `update work set attempt = attempt + 1, lease = ? where exchange = ?`,
 	}
 }
 

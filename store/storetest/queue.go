@@ -19,30 +19,25 @@ var queueings = map[string]func(*testing.T, Database){
 	"gives out what is due, the most overdue first":            testDue,
 	"gives an item to nobody else while its claim holds":       testLease,
 	"gives an item out again after a crash":                    testCrash,
-	"keeps the newest message's item, whatever the order":      testNewestWork,
-	"drops the claim of a message that a newer one follows":    testSuperseded,
+	"keeps an item for each message of a patient":              testSamePatient,
 	"lets a message add its item again":                        testAddAgain,
 	"tries again, or parks":                                    testAgainAndPark,
 	"settles a claim once, and late as long as nobody has it":  testSettleOnce,
 	"settles whoever has the item when its exchange has ended": testSettleAnyAttempt,
-	"cancels a patient's item":                                 testCancel,
-	"keeps items of messages without a patient apart":          testOwnItems,
 	"does what a commit says in order":                         testQueueOrder,
 	"is not changed by a message that came before":             testResentWork,
 	"is settled but not added to by a commit that is too late": testLateWork,
-	"keeps hostile keys apart":                                 testHostileItems,
+	"shows patients as they were named":                        testHostileItems,
 	"refuses what no store can keep":                           testWorkRejected,
 	"gives each item to one of many workers":                   testWorkers,
 	"takes the same items from two instances at once":          testWorkAtOnce,
 	"is what a queue in memory is":                             testQueueModel,
 }
 
-// item is an item as of so many seconds after began, of the message of the same number, due at
-// began.
+// item is the item of a message, due at began.
 func item(localID string, n int) store.Work {
 	return store.Work{
-		Exchange: exchangeID(n + 1), Patient: key(localID), Told: began.Add(time.Duration(n) * time.Second),
-		Kind: store.Unfinished, Due: began, Reason: fmt.Sprint("reason ", n),
+		Exchange: exchangeID(n + 1), Patient: key(localID), Kind: store.Unfinished, Due: began, Reason: fmt.Sprint("reason ", n),
 	}
 }
 
@@ -59,7 +54,7 @@ func settling(s ...store.Settlement) store.Commit {
 
 // done settles a claimed item.
 func done(w store.Work) store.Settlement {
-	return store.Settlement{Exchange: w.Exchange, Patient: w.Patient, Attempt: w.Attempt}
+	return store.Settlement{Exchange: w.Exchange, Attempt: w.Attempt}
 }
 
 // held is an item as it is when it has been claimed.
@@ -176,56 +171,23 @@ func testCrash(t *testing.T, db Database) {
 	wantClaim(t, s, 1, time.Minute, held(w, 2, began.Add(2*time.Minute)))
 }
 
-func testNewestWork(t *testing.T, db Database) {
-	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
-	atOnce := func(localID string, n int) store.Work { // as of the same moment, so the message decides
-		w := item(localID, n)
-		w.Told = began
-		return w
-	}
-	for name, of := range map[string]func(string, int) store.Work{"by time": item, "by message": atOnce} {
-		for i, order := range [][]int{{1, 2, 3}, {1, 3, 2}, {2, 1, 3}, {2, 3, 1}, {3, 1, 2}, {3, 2, 1}} {
-			id := fmt.Sprint(name, i)
-			for by, n := range order {
-				commit(t, stores[by%2], working(of(id, n)))
-			}
-			wantQueue(t, stores[0], false, of(id, 3))
-			commit(t, stores[1], settling(store.Settlement{Exchange: exchangeID(4), Patient: key(id)}))
-			commit(t, stores[0], working(of(id, order[0]), of(id, order[1]), of(id, order[2])))
-			wantQueue(t, stores[0], false, of(id, 3))
-			commit(t, stores[1], settling(store.Settlement{Exchange: exchangeID(4), Patient: key(id)}))
-		}
-	}
-}
-
-func testSuperseded(t *testing.T, db Database) {
+func testSamePatient(t *testing.T, db Database) {
 	clock := queueClock()
 	s := start(t, db, store.Options{Now: clock.Now})
-	older, newer := item("100001", 1), item("100001", 2)
-	commit(t, s, working(older))
-	claimed := held(older, 1, began.Add(time.Minute))
-	wantClaim(t, s, 1, time.Minute, claimed)
-	commit(t, s, working(newer))
-	wantQueue(t, s, false, held(newer, 1, time.Time{}))
-
-	// Whatever becomes of the older attempt, the newer item waits.
-	late := done(claimed)
-	commit(t, s, settling(late))
-	late.Attempt = 0
-	commit(t, s, settling(late))
-	late.Park, late.Reason = true, "late"
-	commit(t, s, settling(late))
-	late.Park, late.Again = false, began.Add(time.Hour)
-	commit(t, s, settling(late))
-	wantQueue(t, s, false, held(newer, 1, time.Time{}))
-	wantClaim(t, s, 1, time.Minute, held(newer, 2, began.Add(time.Minute)))
-	late.Attempt = 2
-	commit(t, s, settling(late))
-	commit(t, s, working(older))
-	wantQueue(t, s, false, held(newer, 2, began.Add(time.Minute)))
+	one, two, nobody := item("100001", 1), item("100001", 2), item("", 3)
+	nobody.Patient = store.PatientKey{}
+	commit(t, s, working(two, nobody))
+	commit(t, s, working(one))
+	until := began.Add(time.Minute)
+	wantQueue(t, s, false, one, two, nobody)
+	wantClaim(t, s, 3, time.Minute, held(one, 1, until), held(two, 1, until), held(nobody, 1, until))
+	park := done(held(two, 1, until))
+	park.Park, park.Reason = true, two.Reason
+	commit(t, s, settling(park, done(held(one, 1, until))))
+	two = held(two, 1, time.Time{})
+	two.Parked = true
+	wantQueue(t, s, true, two)
+	wantQueue(t, s, false, held(nobody, 1, until))
 }
 
 func testAddAgain(t *testing.T, db Database) {
@@ -237,8 +199,9 @@ func testAddAgain(t *testing.T, db Database) {
 	wantClaim(t, s, 1, time.Minute, claimed)
 	again := w
 	again.Kind, again.Due, again.Reason = store.LocalCopy, began.Add(time.Second), "again"
-	commit(t, s, working(again))
 	claimed = held(again, 1, began.Add(time.Minute))
+	again.Patient = store.PatientKey{}
+	commit(t, s, working(again))
 	wantQueue(t, s, false, claimed) // and the claim holds
 
 	parked := done(claimed)
@@ -276,13 +239,7 @@ func testAgainAndPark(t *testing.T, db Database) {
 	wantNextDue(t, s, time.Time{})
 	clock.Move(time.Hour)
 	wantClaim(t, s, 1, time.Minute)
-
-	commit(t, s, working(item("100001", 0))) // is older
 	wantQueue(t, s, true, parked)
-	newer := item("100001", 2)
-	commit(t, s, working(newer))
-	wantQueue(t, s, true)
-	wantQueue(t, s, false, held(newer, 2, time.Time{}))
 }
 
 func testSettleOnce(t *testing.T, db Database) {
@@ -304,7 +261,7 @@ func testSettleAnyAttempt(t *testing.T, db Database) {
 	clock := queueClock()
 	s := start(t, db, store.Options{Now: clock.Now})
 	w := item("100001", 1)
-	whoever := store.Settlement{Exchange: w.Exchange, Patient: w.Patient}
+	whoever := store.Settlement{Exchange: w.Exchange}
 	commit(t, s, working(w))
 	commit(t, s, settling(whoever)) // nobody
 	wantQueue(t, s, false)
@@ -330,37 +287,6 @@ func testSettleAnyAttempt(t *testing.T, db Database) {
 	wantQueue(t, s, false)
 }
 
-func testCancel(t *testing.T, db Database) {
-	clock := queueClock()
-	s := start(t, db, store.Options{Now: clock.Now})
-	one, two := item("100001", 1), item("100002", 2)
-	commit(t, s, working(one, two))
-	wantClaim(t, s, 1, time.Minute, held(one, 1, began.Add(time.Minute)))
-	c := working()
-	c.Cancel = []store.PatientKey{one.Patient, key("100003"), {LocalID: "100002"}}
-	commit(t, s, c)
-	wantQueue(t, s, false, two)
-	again := done(held(one, 1, time.Time{}))
-	again.Again = began
-	commit(t, s, settling(again))
-	wantQueue(t, s, false, two)
-	commit(t, s, working(one))
-	wantQueue(t, s, false, one, two)
-}
-
-func testOwnItems(t *testing.T, db Database) {
-	clock := queueClock()
-	s := start(t, db, store.Options{Now: clock.Now})
-	one, two, told := item("", 1), item("", 2), item("", 3)
-	one.Patient, two.Patient, told.Patient = store.PatientKey{}, store.PatientKey{}, store.PatientKey{LocalID: two.Exchange.String()}
-	one.Told = time.Time{}
-	commit(t, s, working(two, one, told))
-	wantQueue(t, s, false, one, two, told)
-	wantClaim(t, s, 1, time.Minute, held(one, 1, began.Add(time.Minute)))
-	commit(t, s, settling(done(held(one, 1, time.Time{}))))
-	wantQueue(t, s, false, two, told)
-}
-
 func testQueueOrder(t *testing.T, db Database) {
 	clock := queueClock()
 	s := start(t, db, store.Options{Now: clock.Now})
@@ -376,38 +302,35 @@ func testQueueOrder(t *testing.T, db Database) {
 	commit(t, s, c)
 	wantQueue(t, s, false, later) // anew: never claimed
 
-	older := item("100001", 0)
-	c = working(older)
-	c.Cancel = []store.PatientKey{w.Patient}
+	c = working(later, w)
+	c.Settled = []store.Settlement{{Exchange: w.Exchange}}
 	commit(t, s, c)
-	wantQueue(t, s, false, older)
+	wantQueue(t, s, false, w) // as was said last
 }
 
 func testResentWork(t *testing.T, db Database) {
 	clock := queueClock()
 	s := start(t, db, store.Options{Now: clock.Now})
-	one, two, three := item("100001", 1), item("100002", 2), item("100003", 3)
+	one, two := item("100001", 1), item("100002", 2)
 	first, second := exchanged("PAS1"), exchanged("PAS1")
-	first.Work = []store.Work{one, two}
-	second.Work = []store.Work{three}
+	first.Work = []store.Work{one}
+	second.Work = []store.Work{two}
 	second.Settled = []store.Settlement{done(one)}
-	second.Cancel = []store.PatientKey{two.Patient}
 	commit(t, s, first)
 	wantDuplicate(t, s, second, first.Exchange)
-	wantQueue(t, s, false, one, two)
+	wantQueue(t, s, false, one)
 }
 
 func testLateWork(t *testing.T, db Database) {
 	clock := queueClock()
 	s := start(t, db, store.Options{Now: clock.Now})
 	c := exchanged("PAS1")
-	one, two, three := item("100001", 1), item("100002", 2), item("100003", 3)
-	c.Work = []store.Work{one, two}
+	one, two := item("100001", 1), item("100002", 2)
+	c.Work = []store.Work{one}
 	commit(t, s, c)
 	late := replied(c.Exchange, "second")
-	late.Work = []store.Work{three}
+	late.Work = []store.Work{two}
 	late.Settled = []store.Settlement{done(one)}
-	late.Cancel = []store.PatientKey{two.Patient}
 	if got := receipt(t, s, late); got.Status != store.AlreadyClosed {
 		t.Errorf("Commit() status = %d, want AlreadyClosed", got.Status)
 	}
@@ -419,24 +342,18 @@ func testHostileItems(t *testing.T, db Database) {
 	s := start(t, db, store.Options{Now: clock.Now})
 	long := strings.Repeat("x", 300)
 	ids := []string{"a\x00b", "ab", "\x00", "caf\xe9", "caf\uFFFD", "\U0001F600", `'; drop table work; --"\`, long + "1", long + "2"}
+	var want []store.Work
 	for i, id := range ids {
 		w := item(id, i)
 		w.Patient.Authority, w.Reason = id, "\U0001F600'"
 		commit(t, s, working(w))
+		want = append(want, w.Fit())
 	}
-	claimed, err := s.Claim(deadline(t), 100, time.Minute)
-	if err != nil || len(claimed) != len(ids) {
-		t.Fatalf("Claim() = %d items, error %v; want %d", len(claimed), err, len(ids))
+	wantQueue(t, s, false, want...)
+	for i := range want {
+		want[i] = held(want[i], 1, began.Add(time.Minute))
 	}
-	for i, w := range claimed {
-		if i%2 == 0 { // by the key that was read, or the one that was written
-			w.Patient = store.PatientKey{Authority: ids[i], LocalID: ids[i]}
-		}
-		commit(t, s, settling(done(w)))
-		if got, err := s.Pending(deadline(t), false, 100); err != nil || len(got) != len(ids)-i-1 {
-			t.Errorf("key %d: %d items are left, error %v; want %d", i, len(got), err, len(ids)-i-1)
-		}
-	}
+	wantClaim(t, s, 100, time.Minute, want...)
 }
 
 func testWorkRejected(t *testing.T, db Database) {
@@ -444,10 +361,9 @@ func testWorkRejected(t *testing.T, db Database) {
 	long := item("100001", 1)
 	long.Reason = strings.Repeat("x", 201)
 	for name, c := range map[string]store.Commit{
-		"no exchange":    working(store.Work{Patient: key("100001"), Told: began, Kind: store.Put, Due: began}),
-		"long reason":    working(item("100002", 1), long),
-		"two outcomes":   settling(store.Settlement{Exchange: store.NewID(), Again: began, Park: true}),
-		"nobody's merge": {Entries: []store.Entry{{Kind: store.Warned}}, Cancel: []store.PatientKey{{}}},
+		"no exchange":  working(store.Work{Patient: key("100001"), Kind: store.Put, Due: began}),
+		"long reason":  working(item("100002", 1), long),
+		"two outcomes": settling(store.Settlement{Exchange: store.NewID(), Again: began, Park: true}),
 	} {
 		if _, err := s.Commit(deadline(t), c); !errors.Is(err, store.ErrRejected) {
 			t.Errorf("%s: Commit() error = %v, want ErrRejected", name, err)
@@ -476,7 +392,7 @@ func testWorkers(t *testing.T, db Database) {
 		}
 	})
 	var mu sync.Mutex
-	times := make(map[store.PatientKey]int)
+	times := make(map[store.ID]int)
 	together(workers, func(i int) {
 		for {
 			claimed, err := stores[i%2].Claim(deadline(t), 7, time.Hour)
@@ -489,7 +405,7 @@ func testWorkers(t *testing.T, db Database) {
 			c := settling()
 			mu.Lock()
 			for _, w := range claimed {
-				times[w.Patient]++
+				times[w.Exchange]++
 				c.Settled = append(c.Settled, done(w))
 			}
 			mu.Unlock()
@@ -502,12 +418,12 @@ func testWorkers(t *testing.T, db Database) {
 			t.Fatalf("Claim() error = %v", err)
 		}
 		for _, w := range left {
-			times[w.Patient]++
+			times[w.Exchange]++
 			commit(t, stores[0], settling(done(w)))
 		}
 	}
 	for n := range items {
-		if got := times[key(fmt.Sprint(n))]; got != 1 {
+		if got := times[exchangeID(n+1)]; got != 1 {
 			t.Errorf("item %d was done %d times, want once", n, got)
 		}
 	}
@@ -516,33 +432,37 @@ func testWorkers(t *testing.T, db Database) {
 	verify(t, stores[0], "two")
 }
 
+// testWorkAtOnce has two instances add the same items and settle them, in different orders.
 func testWorkAtOnce(t *testing.T, db Database) {
 	clock := queueClock()
 	stores := []store.Store{
 		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
 	}
-	const patients, rounds = 20, 10
+	const items, rounds = 20, 10
 	together(16, func(caller int) {
 		for n := range rounds {
 			c := working()
-			for i := range patients {
-				w := item(fmt.Sprint(i), caller*rounds+n)
+			for i := range items {
+				w := item(fmt.Sprint(i), i)
+				w.Due = began.Add(time.Duration(caller*rounds+n) * time.Second)
 				c.Work = append(c.Work, w)
-				c.Settled = append(c.Settled, done(item(fmt.Sprint(i), (caller*rounds+n)/2)))
+				c.Settled = append(c.Settled, store.Settlement{Exchange: w.Exchange, Park: n%2 == 0})
 			}
 			if caller%2 == 1 {
 				slices.Reverse(c.Work)
+				slices.Reverse(c.Settled)
 			}
 			commit(t, stores[caller%2], c)
 		}
 	})
 	got, err := stores[0].Pending(deadline(t), false, 1000)
-	if err != nil || len(got) != patients {
-		t.Fatalf("Pending() = %d items, error %v; want one of each patient, %d", len(got), err, patients)
+	if err != nil || len(got) != items {
+		t.Fatalf("Pending() = %d items, error %v; want %d", len(got), err, items)
 	}
-	for _, w := range got {
-		if want := exchangeID(16 * rounds); w.Exchange != want {
-			t.Errorf("an item is of message %v, want the newest, %v", w.Exchange, want)
+	for _, w := range got { // a commit is done in one act, so one was the last for all
+		if !w.Due.Equal(got[0].Due) {
+			t.Errorf("items are due at %v and at %v, as two commits said", got[0].Due, w.Due)
 		}
 	}
+	wantQueue(t, stores[0], true)
 }

@@ -13,22 +13,11 @@ import (
 )
 
 // queue is what a [store.Queue] should be, in plain memory.
-type queue map[store.PatientKey]store.Work
-
-// newer orders messages by what they are as of.
-func newer(a, b store.Work) bool {
-	if c := a.Told.Compare(b.Told); c != 0 {
-		return c > 0
-	}
-	return bytes.Compare(a.Exchange[:], b.Exchange[:]) > 0
-}
+type queue map[store.ID]store.Work
 
 func (q queue) commit(c store.Commit) {
 	for _, s := range c.Settled {
 		q.settle(s)
-	}
-	for _, k := range c.Cancel {
-		delete(q, k)
 	}
 	for _, w := range c.Work {
 		q.add(w)
@@ -36,34 +25,26 @@ func (q queue) commit(c store.Commit) {
 }
 
 func (q queue) add(w store.Work) {
-	k := store.ItemKey(w.Patient, w.Exchange)
-	was, ok := q[k]
-	switch {
-	case ok && was.Exchange == w.Exchange:
-		w.Attempt, w.Until = was.Attempt, was.Until
-	case ok && !newer(w, was):
-		return
-	case ok:
-		w.Attempt = was.Attempt
+	if was, ok := q[w.Exchange]; ok {
+		w.Patient, w.Attempt, w.Until = was.Patient, was.Attempt, was.Until
 	}
-	q[k] = w
+	q[w.Exchange] = w
 }
 
 func (q queue) settle(s store.Settlement) {
-	k := store.ItemKey(s.Patient, s.Exchange)
-	w, ok := q[k]
-	if !ok || w.Exchange != s.Exchange || s.Attempt != 0 && (s.Attempt != w.Attempt || w.Until.IsZero()) {
+	w, ok := q[s.Exchange]
+	if !ok || s.Attempt != 0 && (s.Attempt != w.Attempt || w.Until.IsZero()) {
 		return
 	}
 	if !s.Park && s.Again.IsZero() {
-		delete(q, k)
+		delete(q, s.Exchange)
 		return
 	}
 	w.Until, w.Parked, w.Reason = time.Time{}, s.Park, s.Reason
 	if !s.Park {
 		w.Due = s.Again
 	}
-	q[k] = w
+	q[s.Exchange] = w
 }
 
 // pending returns items as Claim would come to them.
@@ -90,7 +71,7 @@ func (q queue) claim(now time.Time, n int, lease time.Duration) []store.Work {
 			break
 		}
 		w.Attempt, w.Until = w.Attempt+1, now.Add(lease)
-		q[store.ItemKey(w.Patient, w.Exchange)] = w
+		q[w.Exchange] = w
 		items = append(items, w)
 	}
 	return items
@@ -133,18 +114,16 @@ func testQueueModel(t *testing.T, db Database) {
 // nothing makes no difference between no items and none.
 var nothing = cmp.Transformer("nothing", func(items []store.Work) []store.Work { return append([]store.Work{}, items...) })
 
-// queueCommit makes changes to a queue of few patients and few messages, some about items that
-// are there.
+// queueCommit makes changes to a queue of few messages, some about items that are there.
 func queueCommit(rt *rapid.T, now time.Time, there *rapid.Generator[store.Work]) store.Commit {
 	c := working()
-	patients := []store.PatientKey{{}, key("1"), key("2"), {LocalID: "1"}}
 	at := rapid.Custom(func(rt *rapid.T) time.Time {
 		return now.Add(time.Duration(rapid.IntRange(-2, 6).Draw(rt, "in seconds")) * time.Second)
 	})
 	reason := rapid.SampledFrom([]string{"", "a", "b"})
 	for range rapid.IntRange(0, 2).Draw(rt, "settled") {
 		w := there.Draw(rt, "item")
-		s := store.Settlement{Exchange: w.Exchange, Patient: w.Patient, Attempt: rapid.SampledFrom([]int{w.Attempt, w.Attempt, 0, 1, 2}).Draw(rt, "attempt")}
+		s := store.Settlement{Exchange: w.Exchange, Attempt: rapid.SampledFrom([]int{w.Attempt, w.Attempt, 0, 1, 2}).Draw(rt, "attempt")}
 		switch rapid.IntRange(0, 2).Draw(rt, "end") {
 		case 1:
 			s.Again, s.Reason = at.Draw(rt, "again"), reason.Draw(rt, "reason")
@@ -153,14 +132,11 @@ func queueCommit(rt *rapid.T, now time.Time, there *rapid.Generator[store.Work])
 		}
 		c.Settled = append(c.Settled, s)
 	}
-	if rapid.IntRange(0, 5).Draw(rt, "cancels") == 0 {
-		c.Cancel = append(c.Cancel, rapid.SampledFrom(patients[1:]).Draw(rt, "cancelled"))
-	}
 	for range rapid.IntRange(0, 3).Draw(rt, "added") {
-		n := rapid.IntRange(0, 15).Draw(rt, "message")
-		w := item("", n)
-		w.Patient, w.Told = patients[n%len(patients)], began.Add(time.Duration(n/8)*time.Second)
-		w.Kind, w.Due, w.Reason = store.WorkKind(n/4+1), at.Draw(rt, "due"), reason.Draw(rt, "reason")
+		w := item("", rapid.IntRange(0, 5).Draw(rt, "message"))
+		w.Patient = rapid.SampledFrom([]store.PatientKey{{}, key("1"), {LocalID: "1"}}).Draw(rt, "patient")
+		w.Kind, w.Due = rapid.SampledFrom([]store.WorkKind{store.Unfinished, store.SixWeeks}).Draw(rt, "kind"), at.Draw(rt, "due")
+		w.Reason = reason.Draw(rt, "reason")
 		c.Work = append(c.Work, w)
 	}
 	return c
@@ -192,7 +168,7 @@ func drain(t *testing.T, s store.Store) {
 			t.Fatalf("Pending() error = %v", err)
 		}
 		for _, w := range left {
-			c.Settled = append(c.Settled, store.Settlement{Exchange: w.Exchange, Patient: w.Patient})
+			c.Settled = append(c.Settled, store.Settlement{Exchange: w.Exchange})
 		}
 	}
 	commit(t, s, c)
