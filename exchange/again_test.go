@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"spinetrace/exchange"
 	"spinetrace/pds"
 	"spinetrace/store"
 	"spinetrace/store/sqlite"
@@ -314,4 +315,26 @@ func TestAnewAfterAnswersThatCameFirst(t *testing.T) {
 		t.Fatalf("%d entries, or nothing found: %v", len(named), err)
 	}
 	wantAnew(t, s, "RXX1234567")
+}
+
+// TestLegacyNumberIsAnIdentityField: a number of PID-19 that has changed asks again, and one that
+// has not does not.
+func TestLegacyNumberIsAnIdentityField(t *testing.T) {
+	fields, err := exchange.ParseLegacyFields("PID-19")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newIndexed(t)
+	s.handler.LegacyNumbers, s.handler.RetraceAfter = fields, time.Hour
+	p := s.open(t).dial(t)
+	in := func(number string) []string {
+		return []string{"|||||||||||||NSTS03", number + "|||||||||||||NSTS02"}
+	}
+	p.wantAck(adt("A28", "G1", unnumbered, in("9990000018")...), "MSA|AA|G1|Verified")
+	p.wantAck(adt("A28", "G2", unnumbered, in("9990000018")...), "MSA|AA|G2|Verified")
+	s.wantAsked(t, 1)
+	p.wantAck(adt("A28", "G3", unnumbered, in("9990000026")...), "MSA|AA|G3|Verified")
+	if req := s.wantAsked(t, 2); req.NHSNumber != survivor {
+		t.Errorf("asked about %q", req.NHSNumber.Digits())
+	}
 }
