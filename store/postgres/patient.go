@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -94,30 +93,13 @@ func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.P
 	return s.patients(ctx, "named", selectPatients+"local_id = $1 order by authority limit $2", key.LocalID, max(limit, 0))
 }
 
-// Holders implements [store.Index].
-func (s *Store) Holders(ctx context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
-	query, err := s.holders.prepare(ctx, s.finder)
-	if err != nil {
-		return nil, readError("holders", err)
-	}
-	rows, err := query.QueryContext(ctx, store.Text(nhsNumber), max(limit, 0))
-	if err != nil {
-		return nil, readError("holders", err)
-	}
-	return readPatients("holders", rows)
-}
-
 func (s *Store) patients(ctx context.Context, what, query string, args ...any) ([]store.Patient, error) {
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, readError(what, err)
 	}
-	return readPatients(what, rows)
-}
-
-func readPatients(what string, rows *sql.Rows) ([]store.Patient, error) {
 	var found []store.Patient
-	err := scan(rows, func() error {
+	err = scan(rows, func() error {
 		p, err := scanPatient(rows)
 		found = append(found, p)
 		return err

@@ -28,11 +28,11 @@ type Store struct {
 	finder *sql.DB // reads single entries of the index, by prepared statements
 	lines  *dialer // of reader and finder
 
-	lookups lookups
-	entries prepared // lookupSQL
-	holders prepared // holdersSQL
-	inbox   inbox
-	ahead   ahead
+	entries                    together[store.PatientKey, []store.Patient]
+	holders                    together[string, []store.Patient]
+	entriesQuery, holdersQuery prepared
+	inbox                      inbox
+	ahead                      ahead
 
 	mu      sync.Mutex
 	away    error // why a commit would be refused; nil: it would be tried
@@ -86,7 +86,8 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	reader.SetMaxIdleConns(readers) // the pool would otherwise keep two, and connect all the time
 	reader.SetConnMaxIdleTime(time.Minute)
 	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, finder: finder, lines: lines, away: errNotStarted}
-	s.entries.sql, s.holders.sql = lookupSQL, holdersSQL
+	s.entries.ask, s.entriesQuery.sql = s.readEntries, entriesSQL
+	s.holders.ask, s.holdersQuery.sql = s.readHolders, holdersSQL
 	s.inbox.wake = make(chan struct{}, 1)
 	s.inbox.down = errNotStarted
 	return s, nil
