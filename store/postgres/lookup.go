@@ -112,7 +112,10 @@ func (s *Store) Holders(ctx context.Context, nhsNumber string, limit int) ([]sto
 	if err != nil {
 		return nil, readError("holders", err)
 	}
-	return found[:min(len(found), max(limit, 0))], nil
+	if limit <= 0 {
+		return nil, nil
+	}
+	return found[:min(len(found), limit)], nil
 }
 
 // entriesSQL looks each key up by the primary key.
