@@ -72,7 +72,7 @@ type config struct {
 	QuerySexCodes  string `envconfig:"SPINETRACE_QUERY_SEX_CODES" default:"hl7" oneof:"hl7,nhs" desc:"PID-8 of answers to queries: hl7 is M, F, A and U; nhs is 1, 2, 9 and 0"`
 
 	Backend            string        `envconfig:"SPINETRACE_BACKEND" shown:"required by serve and trace" oneof:"smsp,pds" desc:"who is asked: a Spine Mini Service Provider, or the PDS FHIR API"`
-	BackendTimeout     time.Duration `envconfig:"SPINETRACE_BACKEND_TIMEOUT" default:"10s" min:"100ms" max:"10m" desc:"longest time of one call"`
+	BackendTimeout     time.Duration `envconfig:"SPINETRACE_BACKEND_TIMEOUT" default:"10s" min:"100ms" max:"30s" desc:"longest time of one call"`
 	BackendAttempts    int           `envconfig:"SPINETRACE_BACKEND_ATTEMPTS" default:"3" min:"1" max:"10" desc:"calls for one question, if asking again may help"`
 	BackendConcurrency int           `envconfig:"SPINETRACE_BACKEND_CONCURRENCY" default:"64" min:"1" max:"10000" desc:"calls at a time"`
 	BackendRate        Rate          `envconfig:"SPINETRACE_BACKEND_RATE" shown:"none for smsp, 4 for pds" desc:"calls a second; 0 for no limit"`

@@ -66,6 +66,7 @@ type service struct {
 	admin   *http.Server
 
 	mllpPort, adminPort net.Listener
+	worked              chan struct{}         // closed once no trace is begun any more that no sender waits for
 	starting            chan struct{}         // closed once the store has started, or given up
 	refusal             atomic.Pointer[error] // why the start could not be recorded so far
 	started             bool                  // the start is in the journal; written before starting is closed
@@ -80,7 +81,7 @@ var (
 
 // newService puts the service together and opens its ports. Nothing is served before run.
 func newService(cfg config, log *slog.Logger) (*service, error) {
-	s := &service{cfg: cfg, log: log, starting: make(chan struct{})}
+	s := &service{cfg: cfg, log: log, starting: make(chan struct{}), worked: make(chan struct{})}
 	m := newMetrics(thisBuild())
 	s.certs.changed = func(name string, until time.Time, err error) {
 		m.reloaded(name, err)
@@ -229,7 +230,11 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { return s.serveMLLP() })
 	g.Go(func() error { return serveHTTP(s.admin, s.adminPort) })
 	g.Go(func() error { return s.start(ctx) })
-	g.Go(func() error { s.work(ctx); return nil })
+	g.Go(func() error {
+		defer close(s.worked)
+		s.work(ctx)
+		return nil
+	})
 	g.Go(func() error { s.remind(ctx); return nil })
 	g.Go(func() error { s.sayWhy(ctx); return nil })
 	g.Go(func() error {
@@ -473,8 +478,10 @@ func (s *service) stop() error {
 	s.log.Info("stopping", "at_most", s.cfg.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
-	if err := errors.Join(s.mllp.Shutdown(ctx), s.handler.Drain(ctx)); err != nil {
-		s.log.Warn("exchanges were cut short", "err", err)
+	cut := s.mllp.Shutdown(ctx)
+	<-s.worked
+	if cut = errors.Join(cut, s.handler.Drain(ctx)); cut != nil {
+		s.log.Warn("exchanges were cut short", "err", cut)
 	}
 	<-s.starting // the store must not be closed while it starts
 	var err error
