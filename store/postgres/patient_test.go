@@ -125,7 +125,7 @@ func TestRolesOfTheReleaseBefore(t *testing.T) {
 		"delete from patient where touched < (select max(touched) from patient)": "spinetrace_runtime",
 		"select from patient": "spinetrace_reader",
 		"delete from work where lease < (select max(lease) from work)":                 "spinetrace_runtime",
-		"select spinetrace_work('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
+		"select spinetrace_work('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
 		"select from work": "spinetrace_reader",
 	} {
 		exec(t, query(t, as(t, dsn, role)), statement)
