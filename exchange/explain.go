@@ -19,7 +19,7 @@ type Explanation struct {
 	Warnings  []string
 	LocalIDs  []store.PatientKey
 	NHSNumber pds.NHSNumber // the one that is gone by; zero if there is none, or several
-	Status    string        // of PID-32, "" if it has none
+	Status    string        // of the number, "" if the message has none
 	Recorded  time.Time     // as of when the message speaks
 	Request   *pds.Request  // what would be asked; nil: nothing
 	Deferred  bool          // the answer would come before the trace
@@ -50,7 +50,7 @@ func (e *Explanation) about(h *Handler, m *hl7v2.Message) {
 	e.LocalIDs = h.localKeys(m.Repetitions(pathIdentifiers))
 	e.Recorded = h.recorded(m, h.Now())
 	e.NHSNumber, _ = ids.number()
-	e.Status, _ = traceStatus(m)
+	e.Status = h.status(m)
 	for _, w := range m.Warnings() {
 		e.Warnings = append(e.Warnings, w.String())
 	}

@@ -69,6 +69,7 @@ func checkKept(t *testing.T, r *rig, batch hl7v2.Batch) {
 			resent++
 		case store.Received, store.Exchanged:
 			rows = append(rows, part)
+		default:
 		}
 	}
 	faulty := batch.Header != nil && len(batch.Messages) == 0 || batch.Mismatch || batch.Stray || batch.BadHeader

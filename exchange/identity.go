@@ -188,11 +188,6 @@ func (h *Handler) unidentified(m *hl7v2.Message, family string) bool {
 	return strings.EqualFold(m.Get(pathUnknown), "Y") || namesNobody(h.UnknownNames, family)
 }
 
-// unidentified is the same by the default list of names.
-func unidentified(m *hl7v2.Message, family string) bool {
-	return strings.EqualFold(m.Get(pathUnknown), "Y") || namesNobody(DefaultUnknownNames(), family)
-}
-
 func namesNobody(names []string, family string) bool {
 	family = strings.ToUpper(family)
 	return slices.ContainsFunc(names, func(name string) bool {

@@ -91,7 +91,7 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 	p := h.person(m, readPerson(last.Doc))
 	s.told = store.Told{At: h.recorded(m, known.arrived), Exchange: known.exchange, Doc: p.doc()}
 	s.told.NHSNumber, s.told.Status = ids.told(last)
-	if status, _ := traceStatus(m); status != "" {
+	if status := h.status(m); status != "" {
 		s.told.Status = status
 	}
 	s.told.Print = p.print(s.told.NHSNumber)
@@ -111,6 +111,14 @@ func (s subject) entry(known *recall, event string) store.Patient {
 		}
 	}
 	return store.Patient{}
+}
+
+// key is the number that the patient is listed by; zero if there is none.
+func (s subject) key() store.PatientKey {
+	if len(s.keys) == 0 {
+		return store.PatientKey{}
+	}
+	return s.keys[0]
 }
 
 // older tells whether a newer message has told of the patient before, or taken the number away. What
@@ -189,7 +197,7 @@ func (h *Handler) person(m *hl7v2.Message, before person) person {
 	if valued(m, pathNames) {
 		p.Family, p.Given = name(m)
 	}
-	if m.Truncated(pathNames) || unidentified(m, p.Family) {
+	if m.Truncated(pathNames) || h.unidentified(m, p.Family) {
 		p.Family, p.Given = "", "" // no name to ask by
 	}
 	if valued(m, pathBirthDate.Field()) {

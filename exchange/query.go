@@ -196,13 +196,13 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 	name, oid, kind := id["authority"].value, id["oid"].value, id["kind"].value
 	anonymous := name == "" && oid == ""
 	ours := q.h.local(name, oid)
-	n, err := pds.ParseNHSNumber(strings.TrimSpace(c.value))
+	n, valid := q.h.nhsNumber(c.value)
 	switch {
 	case q.h.NHSNumbers.knows(name, oid), q.h.NHSNumbers.hasType(kind) && (anonymous || ours):
-		if err != nil {
+		if !valid {
 			return &fault{badNumber, &c.at}
 		}
-	case anonymous && kind == "" && err == nil:
+	case anonymous && kind == "" && valid:
 	case anonymous, ours, q.h.LocalID.matchParts(name, oid, kind):
 		q.foreign = !anonymous && !ours
 		req.Who.LocalID = strings.TrimSpace(c.value)

@@ -81,7 +81,7 @@ func (h *Handler) interrupted(ctx context.Context, j store.Journal, id store.ID)
 		return err
 	}
 	if err == nil && x.plan.request != nil && !x.plan.query {
-		c.Work = []store.Work{{Exchange: id, Kind: store.Unfinished, Due: h.Now().Add(h.Budget), Reason: reason}}
+		c.Work = []store.Work{{Exchange: id, Patient: x.plan.subject.key(), Kind: store.Unfinished, Due: h.Now().Add(h.Budget), Reason: reason}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -56,6 +56,7 @@ func (r *reindexing) take(ctx context.Context, e store.Event) error {
 		}
 	case store.Replied, store.Finished:
 		return r.end(e)
+	default:
 	}
 	return nil
 }

@@ -253,6 +253,6 @@ func (x *exchange) workFor(r reply) []store.Work {
 		return nil
 	}
 	w := *r.work
-	w.Exchange, w.Reason = x.id, store.Text(r.reason)
+	w.Exchange, w.Patient, w.Reason = x.id, x.plan.subject.key(), store.Text(r.reason)
 	return []store.Work{w}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"spinetrace/exchange"
+	"spinetrace/pds"
 )
 
 // config is every setting. A field's tags are the whole of its documentation: envconfig is
@@ -60,6 +61,11 @@ type config struct {
 	TraceEvents      List          `envconfig:"SPINETRACE_TRACE_EVENTS" default:"A01,A04,A05,A08,A14,A28,A31" desc:"ADT events that may trace"`
 	LocalID          string        `envconfig:"SPINETRACE_LOCAL_ID" default:"MR,PI,PT" desc:"how to recognise the local patient number: list of TYPE, AUTHORITY^TYPE, AUTHORITY^ or ^TYPE"`
 	NHSNumbers       string        `envconfig:"SPINETRACE_NHS_NUMBER_PATTERNS" default:"NHS^NH,NHS^,^NH,NHSNBR^NHSNMBR,NHSNMBR^,NHS Number^NHS,2.16.840.1.113883.2.1.4.1^NH" desc:"how to recognise the NHS number; written like LOCAL_ID"`
+	LegacyNumbers    string        `envconfig:"SPINETRACE_LEGACY_NUMBERS" shown:"none" desc:"older fields that may hold the NHS number, beside PID-3: list of PID-2, PID-19"`
+	StatusInCX2      bool          `envconfig:"SPINETRACE_STATUS_IN_CX2" default:"false" desc:"two digits in CX-2 of an NHS number are its status when PID-32 has none, as Welsh systems write it; these also need ^NI in NHS_NUMBER_PATTERNS"`
+	Refuse999        bool          `envconfig:"SPINETRACE_REFUSE_999" default:"false" desc:"NHS numbers that begin with 999, which are for tests, are not valid"`
+	UnknownNames     List          `envconfig:"SPINETRACE_UNKNOWN_NAMES" default:"UNKNOWN,UNK,NOT KNOWN,TEST,XXTEST*,ZZTEST*,ZZZ*" desc:"family names that stand for nobody; a * at the end marks a beginning"`
+	PlaceholderDates List          `envconfig:"SPINETRACE_PLACEHOLDER_DATES" default:"19000101,18000101" desc:"birth dates that stand for none, YYYYMMDD"`
 	LocalDomains     string        `envconfig:"SPINETRACE_LOCAL_DOMAINS" shown:"ODS" desc:"authorities of the local patient numbers, as queries name them: list of NAMESPACE, NAMESPACE&OID or &OID"`
 	RetraceAfter     time.Duration `envconfig:"SPINETRACE_RETRACE_AFTER" default:"168h" min:"0s" max:"8760h" desc:"how long a finished trace answers for a patient whose identity fields stay as they are; 0 asks every time"`
 	DuplicateWindow  time.Duration `envconfig:"SPINETRACE_DUPLICATE_WINDOW" default:"168h" min:"1m" max:"8760h" desc:"how long the same message counts as a resend"`
@@ -240,6 +246,19 @@ func (c *config) checkPatterns(f *faults) {
 	}
 	if _, err := exchange.ParsePatterns(c.NHSNumbers); err != nil {
 		f.add("NHS_NUMBER_PATTERNS", text)
+	}
+	if _, err := exchange.ParseLegacyFields(c.LegacyNumbers); c.LegacyNumbers != "" && err != nil {
+		f.add("LEGACY_NUMBERS", "is not a list of PID-2 and PID-19; write either or both, with a comma between")
+	}
+	for _, name := range c.UnknownNames {
+		if strings.Trim(name, "* ") == "" {
+			f.add("UNKNOWN_NAMES", "has an entry that stands for every name; write names, with a * at most at their end")
+		}
+	}
+	for _, date := range c.PlaceholderDates {
+		if d, err := pds.ParseDate(date); err != nil || !d.Full() {
+			f.add("PLACEHOLDER_DATES", "has something that is no date; write YYYYMMDD, with commas between")
+		}
 	}
 	if c.LocalDomains == "" {
 		return

@@ -138,47 +138,15 @@ func limited(client pds.Tracer, cfg *config, m *metrics, log *slog.Logger) (pds.
 
 // newHandler returns a handler that lacks only its journal.
 func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*exchange.Handler, error) {
-	profile, err := exchange.ParseProfile(cfg.AckProfile)
-	if err != nil {
-		return nil, err
-	}
-	localID, err := exchange.ParsePatterns(cfg.LocalID)
-	if err != nil {
-		return nil, err
-	}
-	numbers, err := exchange.ParsePatterns(cfg.NHSNumbers)
-	if err != nil {
-		return nil, err
-	}
-	ackType, err := exchange.ParseAckType(cfg.AckType)
-	if err != nil {
-		return nil, err
-	}
-	batch, err := exchange.ParseBatchAnswer(cfg.BatchAnswer)
-	if err != nil {
-		return nil, err
-	}
-	storeDown, err := exchange.ParseStoreDownAnswer(cfg.StoreDown)
-	if err != nil {
-		return nil, err
-	}
-	timeFormat, err := hl7v2.ParseTimeFormat(strings.ReplaceAll(cfg.TimeFormat, "+", ","))
-	if err != nil {
-		return nil, err
-	}
-	domains, err := exchange.ParseDomains(cmp.Or(cfg.LocalDomains, cfg.ODS))
-	if err != nil {
-		return nil, err
-	}
-	return &exchange.Handler{
+	h := &exchange.Handler{
 		Tracer: t, Application: cfg.Application, ODS: cfg.ODS,
-		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs, Profile: profile,
+		TraceEvents: cfg.TraceEvents, ProcessingIDs: cfg.ProcessingIDs,
 		DeferredTraces: max(1, cfg.BackendConcurrency/2), WorkDeadline: cfg.WorkDeadline, Plain: cfg.ADTAnswer == "plain",
-		Enhanced: cfg.AckMode == "enhanced", AckType: ackType, OwnIdentity: cfg.AckIdentity == "configured",
-		BatchAnswer: batch, StoreDown: storeDown, TimeFormat: timeFormat,
+		Enhanced: cfg.AckMode == "enhanced", OwnIdentity: cfg.AckIdentity == "configured",
 		AcceptAndIgnore: cfg.AcceptAndIgnore, CheckRecipient: cfg.CheckRecipient,
-		Parser:  hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
-		LocalID: localID, NHSNumbers: numbers, Domains: domains, RetraceAfter: cfg.RetraceAfter,
+		Parser:      hl7v2.Parser{TrustMSH2: cfg.TrustMSH2, LenientSegments: cfg.LenientSegments, StrictCharset: cfg.StrictCharset},
+		StatusInCX2: cfg.StatusInCX2, Refuse999: cfg.Refuse999,
+		UnknownNames: cfg.UnknownNames, PlaceholderDates: cfg.PlaceholderDates, RetraceAfter: cfg.RetraceAfter,
 		MultipleIsError: cfg.QueryMultiple == "ae", NoQAK: !cfg.QueryQAK, PlainNACK: cfg.QueryPlainNACK,
 		Telephone: cfg.QueryTelephone, NHSSexCodes: cfg.QuerySexCodes == "nhs",
 		Details:        cfg.ADTDetails,
@@ -187,7 +155,35 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 		Budget:      cfg.ReplyBudget, CommitTimeout: cfg.CommitTimeout,
 		Window: cfg.DuplicateWindow, QueryWindow: cfg.DuplicateQueries,
 		Log: log, Done: m.done,
-	}, nil
+	}
+	return h, parseHandler(cfg, h)
+}
+
+// parseHandler sets what package exchange has parsers for.
+func parseHandler(cfg *config, h *exchange.Handler) error {
+	var faults []error
+	into(&h.Profile, &faults)(exchange.ParseProfile(cfg.AckProfile))
+	into(&h.AckType, &faults)(exchange.ParseAckType(cfg.AckType))
+	into(&h.BatchAnswer, &faults)(exchange.ParseBatchAnswer(cfg.BatchAnswer))
+	into(&h.StoreDown, &faults)(exchange.ParseStoreDownAnswer(cfg.StoreDown))
+	into(&h.TimeFormat, &faults)(hl7v2.ParseTimeFormat(strings.ReplaceAll(cfg.TimeFormat, "+", ",")))
+	into(&h.LocalID, &faults)(exchange.ParsePatterns(cfg.LocalID))
+	into(&h.NHSNumbers, &faults)(exchange.ParsePatterns(cfg.NHSNumbers))
+	if domains := cmp.Or(cfg.LocalDomains, cfg.ODS); domains != "" {
+		into(&h.Domains, &faults)(exchange.ParseDomains(domains))
+	}
+	if cfg.LegacyNumbers != "" {
+		into(&h.LegacyNumbers, &faults)(exchange.ParseLegacyFields(cfg.LegacyNumbers))
+	}
+	return errors.Join(faults...)
+}
+
+// into returns what takes the result of a parser.
+func into[V any](to *V, faults *[]error) func(V, error) {
+	return func(v V, err error) {
+		*to = v
+		*faults = append(*faults, err)
+	}
 }
 
 func newMLLP(cfg *config, h mllp.Handler, tlsConfig *tls.Config, m *metrics, log *slog.Logger) *mllp.Server {

@@ -157,7 +157,7 @@ func (s *Store) readHolders(ctx context.Context, numbers []string) ([][]store.Pa
 
 // find runs a query whose rows begin with the number, from 1, of the question they answer.
 func (s *Store) find(ctx context.Context, query *prepared, questions int, args ...any) ([][]store.Patient, error) {
-	stmt, err := query.prepare(ctx, s.finder)
+	stmt, err := query.prepare(ctx, s.finder) //nolint:sqlclosecheck // it lives as long as the pool
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (p *prepared) prepare(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
 	if p.stmt != nil {
 		return p.stmt, nil
 	}
-	stmt, err := db.PrepareContext(ctx, p.sql) //nolint:sqlclosecheck // it lives as long as the pool
+	stmt, err := db.PrepareContext(ctx, p.sql)
 	if err == nil {
 		p.stmt = stmt
 	}
