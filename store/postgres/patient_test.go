@@ -124,7 +124,7 @@ func TestRolesOfTheReleaseBefore(t *testing.T) {
 	for statement, role := range map[string]string{
 		"delete from patient where touched < (select max(touched) from patient)": "spinetrace_runtime",
 		"select from patient": "spinetrace_reader",
-		"delete from work where lease < (select max(lease) from work)":                 "spinetrace_runtime",
+		"delete from work where lease < (select max(lease) from work)":           "spinetrace_runtime",
 		"select spinetrace_work('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
 		"select from work": "spinetrace_reader",
 	} {
