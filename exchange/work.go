@@ -49,7 +49,7 @@ func (h *Handler) claim(ctx context.Context, places chan struct{}) time.Duration
 	}
 	items, err := h.Queue.Claim(ctx, free, lease)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable) { // of which the store itself tells
 			h.Log.WarnContext(ctx, "the queue of traces cannot be read", "err", err)
 		}
 		return lookAgain

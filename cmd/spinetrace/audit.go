@@ -53,11 +53,25 @@ func startStore(ctx context.Context, cfg *config, c console) (store.Store, error
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Start(ctx); err != nil {
+	if err := startWithin(ctx, db, startWait); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
+
+// startWithin starts a store, or says after a time what it waits for.
+func startWithin(ctx context.Context, db store.Store, longest time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	err := db.Start(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%sSTORE: no answer within %s: %w", prefix, longest, db.Ready())
+	}
+	return err
+}
+
+// startWait is how long a command waits for its store, and for its chain: somebody sits before it.
+const startWait = 20 * time.Second
 
 // openAudit opens the store of the settings for reading. It must be there: nobody means to
 // read a journal that does not exist yet.

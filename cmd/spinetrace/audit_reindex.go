@@ -23,6 +23,9 @@ func auditReindex(ctx context.Context, c console, args []string) error {
 		return usageError("--as must name who asks")
 	}
 	cfg, found := readConfig()
+	if cfg.ODS == "" { // whose numbers are whose depends on it
+		found.add("ODS", "is missing; write the trust's ODS code, as serve has it")
+	}
 	if err := found.err(); err != nil {
 		return err
 	}

@@ -62,9 +62,18 @@ func (x explained) print(w io.Writer) error {
 		{"would ask", x.question()},
 		{"would be answered", strings.TrimSpace(x.Ack + " " + x.Text)},
 		{"because", x.Reason},
+		{"note", x.note()},
 	})
 	_, err := w.Write(page.Bytes())
 	return err
+}
+
+// note says what the index of patients, which is not looked at here, may change.
+func (x explained) note() string {
+	if x.Request != nil || !strings.HasPrefix(x.Route, "Q") || x.Ack == "AR" {
+		return ""
+	}
+	return "what the question leaves out, the service looks up in the index of patients"
 }
 
 // locals lists the trust's own numbers with their authorities.
