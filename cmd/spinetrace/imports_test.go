@@ -53,7 +53,7 @@ var mayTestWith = []string{
 // mayDrive is what the tests of a package from outside, package x_test, may import beyond
 // that: the parts that it works between.
 var mayDrive = map[string][]string{
-	"exchange":                {"mllp", "store/sqlite"},
+	"exchange":                {"mllp", "smsp", "store/sqlite"},
 	"pds/pdsfhir/pdsfhirtest": {"pds/pdsfhir"},
 }
 

@@ -48,6 +48,7 @@ func serve(ctx context.Context, c console, args []string) error {
 // data is a fifth of it in ordinary service, most of it the tables of package fhir.
 const memoryLimit = 200 << 20
 
+// tuneMemory bounds the heap.
 func tuneMemory() {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
 		debug.SetMemoryLimit(memoryLimit)
