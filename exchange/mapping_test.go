@@ -4,13 +4,13 @@ import (
 	stdcmp "cmp"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"spinetrace/docs"
 	"spinetrace/pds"
 	"spinetrace/store"
 )
@@ -18,36 +18,17 @@ import (
 // TestTPDS01MappingPage holds docs/mapping.md to the tables that the program goes by. When it
 // fails it prints the rows as they should be.
 func TestTPDS01MappingPage(t *testing.T) {
-	page, err := os.ReadFile("../docs/mapping.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for heading, rows := range map[string][]string{
 		"What an answer means": answerRows(),
 		"Sex":                  sexRows(),
 		"Status":               statusRows(),
 		"Names and addresses":  typeRows(),
 	} {
-		if diff := cmp.Diff(rows, rowsUnder(string(page), heading)); diff != "" {
+		if diff := cmp.Diff(rows, docs.MappingRows(heading)); diff != "" {
 			t.Errorf("%s (-code +page):\n%s\n%s", heading, diff, strings.Join(rows, "\n"))
 		}
 	}
 }
-
-// rowsUnder returns the rows of the table under a heading, without the first two.
-func rowsUnder(page, heading string) []string {
-	_, section, _ := strings.Cut(page, "\n## "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	var rows []string
-	for line := range strings.SplitSeq(section, "\n") {
-		if strings.HasPrefix(line, "|") {
-			rows = append(rows, line)
-		}
-	}
-	return rows[min(2, len(rows)):]
-}
-
-func row(cells ...string) string { return "| " + strings.Join(cells, " | ") + " |" }
 
 func answerRows() []string {
 	var rows []string
@@ -69,11 +50,11 @@ func answerRows() []string {
 			if len(wants) == 1 {
 				asked = "any"
 			}
-			rows = append(rows, row(o.String(), asked, outcomeOf(want, pds.Result{Outcome: o}).String(), text, stdcmp.Or(d.status, "as it was")))
+			rows = append(rows, docs.Row(o.String(), asked, outcomeOf(want, pds.Result{Outcome: o}).String(), text, stdcmp.Or(d.status, "as it was")))
 		}
 	}
 	held := decision{"NSTS05", store.HeldElsewhere}
-	return append(rows, row("matched or superseded, and another local record holds the number", "any", held.outcome.String(), heldByAnother, held.status))
+	return append(rows, docs.Row("matched or superseded, and another local record holds the number", "any", held.outcome.String(), heldByAnother, held.status))
 }
 
 func sexRows() []string {
@@ -85,7 +66,7 @@ func sexRows() []string {
 				from = append(from, s)
 			}
 		}
-		rows = append(rows, row(strings.Join(from, ", "), code.Code(), sexLetters[code]))
+		rows = append(rows, docs.Row(strings.Join(from, ", "), code.Code(), sexLetters[code]))
 	}
 	return rows
 }
@@ -103,7 +84,7 @@ func statusRows() []string {
 		case settled[status] != "":
 			traced = "no"
 		}
-		rows = append(rows, row(statusPrefix+status, traced))
+		rows = append(rows, docs.Row(statusPrefix+status, traced))
 	}
 	return rows
 }
@@ -115,7 +96,7 @@ func typeRows() []string {
 		types [][]string
 	}{{"XPN-7", nameTypes}, {"XAD-7", addressTypes}} {
 		for n, types := range list.types {
-			rows = append(rows, row(list.field, fmt.Sprint(n+1), stdcmp.Or(strings.Join(types, ", "), "none")))
+			rows = append(rows, docs.Row(list.field, fmt.Sprint(n+1), stdcmp.Or(strings.Join(types, ", "), "none")))
 		}
 	}
 	return rows

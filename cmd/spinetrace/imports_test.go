@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"store":           nil,
 	"migrations":      nil,
 	"testdata":        nil,
+	"docs":            nil,
 	"internal/pgtest": nil,
 	"scripts/gotest":  nil,
 	"pds/pdshttp":     {"pds"},
@@ -47,7 +48,7 @@ var mayImport = map[string][]string{
 // mayTestWith is what tests may import beyond that: suites, simulators, a database server.
 var mayTestWith = []string{
 	"pds", "pds/pdstest", "pds/pdstest/simulator", "smsp/smsptest", "pds/pdsfhir/pdsfhirtest",
-	"store/storetest", "internal/pgtest", "testdata",
+	"store/storetest", "internal/pgtest", "testdata", "docs",
 }
 
 // mayDrive is what the tests of a package from outside, package x_test, may import beyond
