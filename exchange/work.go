@@ -39,6 +39,8 @@ const (
 	longestTrace = lease - 15*time.Second
 	// lookAgain is how often the queue is looked at for what other instances put there.
 	lookAgain = 5 * time.Second
+	// breath is the shortest pause: what is due may be in other hands, or by another clock.
+	breath = 20 * time.Millisecond
 )
 
 // claim starts what is due, as far as there are places, and says when to look again.
@@ -66,7 +68,7 @@ func (h *Handler) claim(ctx context.Context, places chan struct{}) time.Duration
 	if err != nil || !ok {
 		return lookAgain
 	}
-	return min(max(due.Sub(h.Now()), 0), lookAgain)
+	return min(max(due.Sub(h.Now()), breath), lookAgain)
 }
 
 // awaken makes Work look at the queue.
