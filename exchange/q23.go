@@ -36,65 +36,64 @@ func (q *query) source(s description) *fault {
 		}
 	}
 	q.asked = req.NHSNumber
-	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
 	entry, _, bad := q.entry(req)
 	found := entry.Key.LocalID != ""
 	switch {
 	case bad != nil:
 		return bad
 	case !found && q.foreign:
-		unknown.Component = 4
-		return &fault{otherDomain, &unknown}
+		return &fault{otherDomain, inSource(4)}
 	case !found:
-		return &fault{unknownNumber, &unknown}
+		return &fault{unknownNumber, inSource(1)}
 	}
 	q.subject = subject{keys: []store.PatientKey{entry.Key}, before: entry, told: entry.Told}
 	return nil
 }
 
+// inSource is the place of a component of the source identifier: number or authority.
+func inSource(component int) *hl7v2.Fault {
+	return &hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: component}
+}
+
 // planPIX answers from the index if the number there is verified, and else asks.
 func (q *query) planPIX(name string) plan {
-	p := plan{name: name, query: true, subject: q.subject}
 	number, status := q.subject.before.Current()
 	n, _ := pds.ParseNHSNumber(number)
 	verified := status == "01" && !n.IsZero()
 	if verified && q.fresh() {
-		p.reply = func(_ pds.Result, err error) reply {
-			if err != nil {
-				return q.nack(fault{condition: unavailable})
-			}
-			text := ""
-			if !q.asked.IsZero() && q.asked != n {
-				text = textOf[store.Superseded]
-			}
-			r := q.corresponding(n, text)
-			r.outcome, r.reason = store.NotTraced, "verified in the index"
-			return r
-		}
+		p := q.unasked(name, func() reply { return q.indexed(n) })
+		p.subject = q.subject
 		return p
 	}
 	req := pds.Request{}
 	fill(&req, q.subject.before)
 	switch {
 	case !answerable(req) || !req.Who.BirthDate.Full():
-		p.reply = func(_ pds.Result, err error) reply {
-			if err != nil {
-				return q.nack(fault{condition: unavailable})
-			}
-			return q.notFound(decision{outcome: store.NotTraced}, "")
-		}
+		p := q.unasked(name, func() reply { return q.notFound(decision{outcome: store.NotTraced}, "") })
+		p.subject = q.subject
 		return p
 	case req.NHSNumber.IsZero():
 		req.Want = pds.Number
 	default:
 		req.Want = pds.Verify
 	}
-	p.request, q.want = &req, req.Want
+	q.want = req.Want
 	if !verified {
 		n = pds.NHSNumber{}
 	}
-	p.reply = func(res pds.Result, err error) reply { return q.replyPIX(res, err, n) }
-	return p
+	return plan{name: name, query: true, subject: q.subject, request: &req,
+		reply: func(res pds.Result, err error) reply { return q.replyPIX(res, err, n) }}
+}
+
+// indexed answers with a number that is verified in the index.
+func (q *query) indexed(n pds.NHSNumber) reply {
+	text := ""
+	if !q.asked.IsZero() && q.asked != n {
+		text = textOf[store.Superseded]
+	}
+	r := q.corresponding(n, text)
+	r.outcome, r.reason = store.NotTraced, "verified in the index"
+	return r
 }
 
 // fresh tells whether a verified number need not be asked about again.
@@ -118,7 +117,6 @@ func (q *query) replyPIX(res pds.Result, err error, verified pds.NHSNumber) repl
 }
 
 func (q *query) pixOutcome(res pds.Result, d decision, verified pds.NHSNumber) reply {
-	unknown := hl7v2.Fault{Segment: "QPD", Sequence: 1, Field: 3, Repetition: 1, Component: 1}
 	switch {
 	case d.status == "NSTS01":
 		text := ""
@@ -139,7 +137,7 @@ func (q *query) pixOutcome(res pds.Result, d decision, verified pds.NHSNumber) r
 	case res.Outcome == pds.Stale:
 		return q.notFound(decision{outcome: store.Stale}, localCopy)
 	case res.Outcome == pds.Invalidated && !q.asked.IsZero(), res.Outcome == pds.OldStyle:
-		r := q.nack(fault{unknownNumber, &unknown})
+		r := q.nack(fault{unknownNumber, inSource(1)})
 		r.outcome, r.status = d.outcome, d.status
 		return r
 	case d.status != "":

@@ -60,24 +60,29 @@ func (q *query) plan(name string) plan {
 
 // unknown is the plan for a query about a local number that the index does not have.
 func (q *query) unknown(name string) plan {
+	return q.unasked(name, func() reply {
+		r := q.notFound(decision{outcome: store.NotTraced}, textOf[store.NoMatch])
+		r.reason = "number not in the index"
+		return r
+	})
+}
+
+// unasked is the plan for a query that is answered without asking anybody, unless nothing can be
+// written down.
+func (q *query) unasked(name string, answer func() reply) plan {
 	return plan{name: name, query: true, reply: func(_ pds.Result, err error) reply {
 		if err != nil {
 			return q.nack(fault{condition: unavailable})
 		}
-		r := q.notFound(decision{outcome: store.NotTraced}, textOf[store.NoMatch])
-		r.reason = "number not in the index"
-		return r
+		return answer()
 	}}
 }
 
 // refuse is the plan for a query that is at fault: the refusal has the shape of an answer.
 func (q *query) refuse(name string, f fault) plan {
-	return plan{name: name, query: true, unclaimed: nacks[f.condition].kind != content, reply: func(_ pds.Result, err error) reply {
-		if err != nil {
-			return q.nack(fault{condition: unavailable})
-		}
-		return q.nack(f)
-	}}
+	p := q.unasked(name, func() reply { return q.nack(f) })
+	p.unclaimed = nacks[f.condition].kind != content
+	return p
 }
 
 // fields are the criteria by the names of a Q22. Both spellings of family name and date are
