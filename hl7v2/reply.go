@@ -20,6 +20,9 @@ type Header struct {
 	Type string
 	// ControlID is MSH-10: new and unique, at most 20 letters and digits.
 	ControlID string
+	// AcceptAck and ApplicationAck are MSH-15 and MSH-16: which acknowledgements a
+	// receiver in enhanced mode is to send (table 0155).
+	AcceptAck, ApplicationAck string
 	// Time is MSH-7, written in its own location. The zero time leaves it empty.
 	Time time.Time
 	// TimeFormat says what is written of Time. The zero value is YYYYMMDDHHMMSS,
@@ -111,6 +114,8 @@ func (b *Builder) header(h *Header) {
 		b.Raw(11, "P")
 	}
 	b.Raw(12, b.version)
+	b.Text(15, h.AcceptAck)
+	b.Text(16, h.ApplicationAck)
 	b.Raw(17, b.echo(17))
 	if b.to != nil && b.to.named && !h.ASCII {
 		set := b.echo(18)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -18,12 +19,19 @@ type Commit struct {
 	Work     []Work       // traces that are still to be made
 	Settled  []Settlement // how attempts at such work ended
 	Close    *Closing     // if the last entry holds the exchange's reply
+
+	// What is added only if the commit is [Kept]:
+	Letters []Letter // messages to deliver
+	Items   []Item   // what a person has to look at
+
+	Dispatched []Dispatch // how attempts at letters ended
+	Closures   []Closure  // items that a person has dealt with
 }
 
 // Check says what no store can keep, in an error that wraps [ErrRejected]: no entries, a
 // kind or an outcome that is not one of the constants, an opening, a closing or bodies
-// without an exchange that they could belong to, or what [Patient.Check], [Work.Check] and
-// [Settlement.Check] say of their own.
+// without an exchange that they could belong to, or what the Check methods of what it
+// holds say of their own.
 func (c Commit) Check() error {
 	if len(c.Entries) == 0 {
 		return fmt.Errorf("%w: no entries", ErrRejected)
@@ -48,23 +56,16 @@ func (c Commit) Check() error {
 			}
 		}
 	}
-	for _, p := range c.Patients {
-		if err := p.Check(); err != nil {
-			return err
-		}
-	}
-	return c.checkQueue()
+	return cmp.Or(
+		checkAll(c.Patients), checkAll(c.Settled), checkAll(c.Work),
+		checkAll(c.Letters), checkAll(c.Dispatched), checkAll(c.Items), checkAll(c.Closures),
+	)
 }
 
-// checkQueue is the part of Check that is about the queue.
-func (c Commit) checkQueue() error {
-	for _, s := range c.Settled {
-		if err := s.Check(); err != nil {
-			return err
-		}
-	}
-	for _, w := range c.Work {
-		if err := w.Check(); err != nil {
+// checkAll returns the first fault of what is kept beside the journal.
+func checkAll[T interface{ Check() error }](all []T) error {
+	for _, one := range all {
+		if err := one.Check(); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		"no exchange":     func(c *Commit) { c.Exchange = ID{} },
 		"unknown kind":    func(c *Commit) { c.Entries = []Entry{{Kind: 99}} },
 		"unknown outcome": func(c *Commit) { c.Close = &Closing{Outcome: 99} },
-		"unknown body":    func(c *Commit) { c.Entries = []Entry{{Kind: Received, Parts: []Part{{Kind: 5}}}} },
+		"unknown body":    func(c *Commit) { c.Entries = []Entry{{Kind: Received, Parts: []Part{{Kind: 9}}}} },
 		"homeless body":   func(c *Commit) { c.Exchange, c.Open, c.Close = ID{}, nil, nil },
 	} {
 		c := good

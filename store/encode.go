@@ -85,7 +85,12 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendMap(b, `,"filters":`, f.Filters)
 	b = appendNumber(b, `,"rows":`, int64(f.Rows))
 	b = appendNumber(b, `,"from":`, f.From)
-	return appendNumber(b, `,"to":`, f.To)
+	b = appendNumber(b, `,"to":`, f.To)
+	b = appendText(b, `,"destination":`, f.Destination)
+	b = appendNumber(b, `,"letter":`, f.Letter)
+	b = appendText(b, `,"items":`, f.Items)
+	b = appendNumber(b, `,"item":`, f.Item)
+	return appendText(b, `,"differences":`, f.Differences)
 }
 
 func appendText(b []byte, key, value string) []byte {

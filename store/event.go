@@ -29,6 +29,11 @@ const (
 	Interrupted Kind = 13 // an exchange was found without an answer when the service started again
 	Warned      Kind = 14 // the service runs in a way that needs a reason, such as without TLS
 	Finished    Kind = 15 // a trace ended after its sender had been told "trace pending"
+	Queued      Kind = 17 // a letter was put into the outbox; body: Sent
+	Tried       Kind = 18 // an attempt to deliver a letter ended; body: Acknowledged, if an answer came
+	Withdrawn   Kind = 19 // a letter is not delivered any more: overtaken, or an operator dropped it
+	Requeued    Kind = 20 // an operator wants a letter tried again
+	ItemClosed  Kind = 21 // a person dealt with an item: who and why
 )
 
 // The number 16 (the heads of the other chains) is reserved.
@@ -38,6 +43,7 @@ var kinds = map[Kind]string{
 	Asked: "asked", Answered: "answered", Replied: "replied", Resent: "resent",
 	Resumed: "resumed", Broken: "broken", Looked: "looked", Rewound: "rewound",
 	Interrupted: "interrupted", Warned: "warned", Finished: "finished",
+	Queued: "queued", Tried: "tried", Withdrawn: "withdrawn", Requeued: "requeued", ItemClosed: "item closed",
 }
 
 // String returns the kind in one word.
@@ -137,6 +143,11 @@ type Facts struct {
 	Rows        int               `json:"rows,omitempty"`              // how many it showed
 	From        int64             `json:"from,omitempty"`              // a range of sequence numbers
 	To          int64             `json:"to,omitempty"`                //
+	Destination string            `json:"destination,omitempty"`       // of a letter
+	Letter      int64             `json:"letter,omitempty"`            // its position in the outbox
+	Items       string            `json:"items,omitempty"`             // kinds of the items that were raised
+	Item        int64             `json:"item,omitempty"`              // the number of one
+	Differences string            `json:"differences,omitempty"`       // the fields in which the national record differs
 }
 
 // Hash is a SHA-256 digest.

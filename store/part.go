@@ -21,9 +21,14 @@ const (
 	Reply    PartKind = 2 // an HL7 message as it went out
 	Request  PartKind = 3 // what a national endpoint was asked
 	Response PartKind = 4 // what it said
+
+	Sent         PartKind = 5 // a message of ours to a destination
+	Acknowledged PartKind = 6 // what the destination answered
 )
 
-var partKinds = map[PartKind]string{Frame: "frame", Reply: "reply", Request: "request", Response: "response"}
+var partKinds = map[PartKind]string{
+	Frame: "frame", Reply: "reply", Request: "request", Response: "response", Sent: "sent", Acknowledged: "acknowledged",
+}
 
 // String returns the kind in one word.
 func (k PartKind) String() string {

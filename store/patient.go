@@ -51,6 +51,10 @@ type Patient struct {
 	Told  Told
 	Found Found
 	Moved Moved
+
+	// Flagged tells that an open [Item] is about the entry. Stores set it when an entry is read,
+	// and ignore it otherwise.
+	Flagged bool
 }
 
 // Print is a digest of a patient's identity fields: the number as read, names, birth date, sex
@@ -121,9 +125,10 @@ func (p Patient) Check() error {
 }
 
 // dated tells whether a part has what orders it.
-func dated(at time.Time, id ID) bool {
-	return !at.IsZero() && at.Year() >= 1 && at.Year() <= 9999 && id != ID{}
-}
+func dated(at time.Time, id ID) bool { return isTime(at) && id != ID{} }
+
+// isTime tells a time that databases can hold.
+func isTime(at time.Time) bool { return !at.IsZero() && at.Year() >= 1 && at.Year() <= 9999 }
 
 // isNumber tells whether s has the form of an NHS number, or is none.
 func isNumber(s string) bool {
@@ -186,6 +191,10 @@ type Index interface {
 	// most limit, by key. Which of them hold it now is for [Patient.Gone] and [Patient.Current]
 	// to say.
 	Holders(ctx context.Context, nhsNumber string, limit int) ([]Patient, error)
+
+	// Entries returns the entries whose keys come after one, in the order of their keys, at most
+	// limit: a page of all.
+	Entries(ctx context.Context, after PatientKey, limit int) ([]Patient, error)
 
 	// Reindex makes the index anew from entries that were derived from the journal up to asOf,
 	// which come in any order, and are merged if they come for a key more than once. Each

@@ -43,12 +43,15 @@ type Journal interface {
 }
 
 // A Store is a Journal with its life, its readers, and what is kept beside it: the index of
-// patients, and the queue of work.
+// patients, the queue of work, the letters that are to be delivered, the items that people have
+// to look at.
 type Store interface {
 	Journal
 	Audit
 	Index
 	Queue
+	Outbox
+	Backlog
 
 	// Start connects, checks the schema and takes the chain; it returns when the store
 	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.

@@ -33,10 +33,11 @@ const (
 	Put        WorkKind = 2 // it was put off on purpose: a batch, a commit acknowledgement, a slow service
 	LocalCopy  WorkKind = 3 // the answer came from a provider's local copy: Spine itself is to be asked
 	SixWeeks   WorkKind = 4 // a baby without a number: asked about when it is six weeks old
+	Changed    WorkKind = 5 // the patient changed while a result was on its way: what is told now is to be asked about
 )
 
 var workKinds = map[WorkKind]string{
-	Unfinished: "unfinished", Put: "put off", LocalCopy: "local copy", SixWeeks: "under six weeks",
+	Unfinished: "unfinished", Put: "put off", LocalCopy: "local copy", SixWeeks: "under six weeks", Changed: "changed since",
 }
 
 // String returns the kind in words.
@@ -102,7 +103,7 @@ func (w Work) Check() error {
 	return firstBroken("work", []rule{
 		{w.Exchange != ID{}, "no exchange"},
 		{w.Patient == (PatientKey{}) || w.Patient.LocalID != "", "no local number"},
-		{Unfinished <= w.Kind && w.Kind <= SixWeeks, "unknown kind"},
+		{workKinds[w.Kind] != "", "unknown kind"},
 		{dated(w.Due, w.Exchange), "no time when it is due"},
 		{Text(w.Reason) == w.Reason, "the reason is too long, or not text"},
 	})

@@ -24,7 +24,7 @@ func TestWorkCheck(t *testing.T) {
 		"no exchange":     func(w *Work) { w.Exchange = ID{} },
 		"no local number": func(w *Work) { w.Patient.LocalID = "" },
 		"no kind":         func(w *Work) { w.Kind = 0 },
-		"unknown kind":    func(w *Work) { w.Kind = SixWeeks + 1 },
+		"unknown kind":    func(w *Work) { w.Kind = Changed + 1 },
 		"not due":         func(w *Work) { w.Due = time.Time{} },
 		"due too late":    func(w *Work) { w.Due = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"long reason":     func(w *Work) { w.Reason += "x" },

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -40,5 +41,42 @@ func TestActsOfABatch(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("acts (-want +got):\n%s", diff)
+	}
+}
+
+// TestRowsOfABatch: letters are settled by position and added in the order of the commits, those of a
+// commit that was late are not added.
+func TestRowsOfABatch(t *testing.T) {
+	letter := func(name string) store.Letter { return store.Letter{ControlID: name} }
+	dispatch := func(position int64, reason string) store.Dispatch {
+		return store.Dispatch{Position: position, State: store.Parked, Reason: reason}
+	}
+	var rows outboxRows
+	for i, c := range []store.Commit{
+		{Letters: []store.Letter{letter("c"), letter("b")}, Dispatched: []store.Dispatch{dispatch(2, "1")}},
+		{Letters: []store.Letter{letter("late")}, Dispatched: []store.Dispatch{dispatch(1, "2"), dispatch(2, "2")}},
+		{Letters: []store.Letter{letter("a")}, Dispatched: []store.Dispatch{dispatch(2, "3"), dispatch(1, "3")}},
+	} {
+		rows.add(outboxOf(c), []store.Status{store.Kept, store.AlreadyClosed, store.Kept}[i])
+	}
+	columns := make([]array, len(outboxTarget.columns))
+	for i, c := range outboxTarget.columns {
+		columns[i].reset(c.oid)
+	}
+	rows.encode(columns, time.Now())
+	for i := range columns {
+		if columns[i].n != 8 {
+			t.Errorf("column %s has %d values, want one for each of 5 dispatches and 3 letters", outboxTarget.columns[i].name, columns[i].n)
+		}
+	}
+	got := ""
+	for _, d := range rows.dispatched {
+		got += fmt.Sprint(d.Position, " by ", d.Reason, ", ")
+	}
+	for _, l := range rows.letters {
+		got += l.ControlID
+	}
+	if want := "1 by 2, 1 by 3, 2 by 1, 2 by 2, 2 by 3, cba"; got != want {
+		t.Errorf("rows %s, want %s", got, want)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // shape says which tables a batch's statement writes to, beside event. A role needs only
 // the rights on those, and an unused table costs nothing.
-type shape uint8
+type shape uint16
 
 const (
 	toSeen shape = 1 << iota
@@ -23,6 +23,11 @@ const (
 	fromSeen
 	toPatient
 	toWork
+	toOutbox
+	toItems
+
+	// functions marks the targets that are no tables.
+	functions = toWork | toOutbox | toItems
 )
 
 // column is one column of an insert, as an array of parameters.
@@ -40,7 +45,8 @@ var (
 	colFound    = column{"nhs_found", "text", oidText}
 )
 
-// target is one table of the statement. chain says that its rows begin with our chain.
+// target is one table of the statement, or a function that changes tables. chain says that its rows
+// begin with our chain, or that this is the function's first argument.
 type target struct {
 	table   string
 	bit     shape
@@ -58,6 +64,8 @@ const (
 	inPatient
 	inBody
 	inWork
+	inOutbox
+	inItems
 	inEvent
 )
 
@@ -73,6 +81,8 @@ var targets = [...]target{
 	patientTarget("false"),
 	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}, ""},
 	workTarget,
+	outboxTarget,
+	itemsTarget,
 	{"event", 0, true, []column{
 		colSeq, colAt, {"kind", "smallint", oidSmallint}, colExchange, {"doc", "text", oidText}, {"hash", "bytea", oidBytea}}, ""},
 }
@@ -81,15 +91,25 @@ var targets = [...]target{
 // the columns of its targets, in order.
 func (s shape) sql() string {
 	var with []string
-	n := 1
+	n, after := 1, ""
 	for i, t := range targets[:inEvent] {
-		if t.bit&s == t.bit {
-			with = append(with, fmt.Sprintf("t%d as (%s)", i, t.sql(&n)))
+		if t.bit&s != t.bit {
+			continue
 		}
+		q := t.sql(&n)
+		if t.bit&functions != 0 {
+			// What only selects is not run for its own sake: each function reads the one that is to
+			// run before it, and the insert into event the last.
+			if after != "" {
+				q += " from " + after
+			}
+			after = fmt.Sprint("t", i)
+		}
+		with = append(with, fmt.Sprintf("t%d as (%s)", i, q))
 	}
 	q := targets[inEvent].sql(&n)
-	if s&toWork != 0 {
-		q += fmt.Sprintf(" cross join t%d", inWork) // what only selects is not run for its own sake
+	if after != "" {
+		q += " cross join " + after
 	}
 	if len(with) == 0 {
 		return q
@@ -105,7 +125,10 @@ func (t target) sql(n *int) string {
 	}
 	rows := fmt.Sprintf("unnest(%s) as r (%s)", strings.Join(arrays, ", "), strings.Join(names, ", "))
 	switch {
-	case t.bit == toWork:
+	case t.bit&functions != 0:
+		if t.chain {
+			arrays = slices.Insert(arrays, 0, "$1::smallint")
+		}
 		return fmt.Sprintf("select %s(%s)", t.table, strings.Join(arrays, ", "))
 	case t.bit == fromSeen:
 		return "delete from seen using " + rows + " where seen.control_id = r.control_id and seen.exchange = r.exchange"
@@ -124,6 +147,8 @@ type batch struct {
 	forgets []replyRow
 	touched patientRows
 	acts    []act
+	outbox  outboxRows
+	items   itemRows
 
 	claimed map[store.ClaimKey]store.ID
 	ended   map[store.ID]bool
@@ -158,6 +183,8 @@ func (b *batch) reset() {
 	b.claims, b.replies, b.forgets = b.claims[:0], b.replies[:0], b.forgets[:0]
 	clear(b.touched)
 	b.acts = b.acts[:0]
+	b.outbox.reset()
+	b.items = b.items[:0]
 	clear(b.claimed)
 	clear(b.ended)
 }
@@ -195,6 +222,8 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 			b.acts = append(b.acts, a)
 		}
 	}
+	b.outbox.add(p.outbox, p.receipt.Status)
+	b.items.add(p.items, p.receipt.Status)
 	var opened, ended store.Event
 	for i, e := range entries {
 		ended = head.Append(now, c.Exchange, e)
@@ -326,6 +355,14 @@ func (b *batch) flushSorted(at time.Time) {
 	if len(b.acts) > 0 {
 		b.shape |= toWork
 		encodeActs(b.columns[inWork][:], b.acts)
+	}
+	if len(b.outbox.dispatched)+len(b.outbox.letters) > 0 {
+		b.shape |= toOutbox
+		b.outbox.encode(b.columns[inOutbox][:], at)
+	}
+	if len(b.items) > 0 {
+		b.shape |= toItems
+		b.items.encode(b.columns[inItems][:], at)
 	}
 }
 

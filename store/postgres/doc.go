@@ -45,12 +45,19 @@
 // Items are claimed for a time, by skipping those that another instance is just claiming: no
 // transaction lasts as long as the work.
 //
+// # Letters and items
+//
+// So are letters and items: functions do what a commit says of them, in the same statement, in an
+// order of rows that all instances have in common. A letter is taken by who looks at its destination
+// alone, under a lock that lasts no longer than the statement.
+//
 // # Operating
 //
 // The schema comes from [Migrate], which the database's owner runs; the service itself needs
 // no more than the role spinetrace_runtime of [RolesSQL], which may add to the journal, read
-// it, and keep the index and the queue. Triggers refuse changes to the journal even to its owner.
-// Tables are partitioned by month, 24 months ahead: see [Store.PartitionsUntil].
+// it, and keep the index, the queue, the outbox and the items. Triggers refuse changes to the
+// journal even to its owner. Tables are partitioned by month, 24 months ahead: see
+// [Store.PartitionsUntil].
 //
 // In production, give the server a synchronous standby (synchronous_standby_names): a
 // failover to one that is behind loses events that were committed, which the store notices

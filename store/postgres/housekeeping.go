@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"spinetrace/store"
 )
 
 const (
 	purgeEvery      = time.Hour
 	partitionsEvery = 24 * time.Hour
-	// purgeBatch is how many claims go with one statement: few enough that nobody waits.
+	// purgeBatch is how many rows go with one statement: few enough that nobody waits.
 	purgeBatch = 1000
 )
 
-// keepHouse makes partitions in time and deletes old claims, on the readers' connections.
+// keepHouse makes partitions in time and deletes old claims and letters, on the readers' connections.
 func (s *Store) keepHouse(ctx context.Context) {
 	purge, partitions := time.NewTicker(purgeEvery), time.NewTicker(partitionsEvery)
 	defer purge.Stop()
@@ -64,19 +66,26 @@ func (s *Store) PartitionsUntil() time.Time {
 	return s.until
 }
 
-// purge deletes claims that no longer count. The oldest lie together: seen_at finds them
-// without reading the rest.
+// purge deletes claims that no longer count, and letters that nobody asks for any more. The oldest
+// lie together: an index finds them without reading the rest.
 func (s *Store) purge(ctx context.Context) {
-	const q = `delete from seen where at < $1 and ctid = any (array(select ctid from seen where at < $1 limit $2))`
-	before := s.opts.Now().Add(-s.opts.ClaimWindow)
+	const claims = `delete from seen where at < $1 and ctid = any (array(select ctid from seen where at < $1 limit $2))`
+	const letters = `delete from outbox where ended < $1 and ctid = any (array(select ctid from outbox where ended < $1 limit $2))`
+	now := s.opts.Now()
+	s.chore(ctx, "delete old claims", s.purgeAll(ctx, claims, now.Add(-s.opts.ClaimWindow)))
+	s.chore(ctx, "delete old letters", s.purgeAll(ctx, letters, now.Add(-store.LetterMemory)))
+}
+
+// purgeAll repeats a statement until it has little left to do.
+func (s *Store) purgeAll(ctx context.Context, statement string, before time.Time) error {
 	for n := int64(purgeBatch); n == purgeBatch; {
-		r, err := s.reader.ExecContext(ctx, q, before, purgeBatch)
+		r, err := s.reader.ExecContext(ctx, statement, before, purgeBatch)
 		if err != nil {
-			s.chore(ctx, "delete old claims", err)
-			return
+			return err
 		}
 		if n, err = r.RowsAffected(); err != nil {
-			return
+			return err
 		}
 	}
+	return nil
 }

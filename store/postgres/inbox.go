@@ -23,9 +23,11 @@ type pending struct {
 	// patients are the commit's, as they are stored.
 	patients []store.Patient
 	// acts are what it does to the queue, in order.
-	acts []act
-	key  store.ClaimKey
-	size int
+	acts   []act
+	outbox outboxRows
+	items  itemRows
+	key    store.ClaimKey
+	size   int
 	// follows marks a commit of an exchange that has begun. Spine may have been asked: it
 	// is written even when its caller has gone.
 	follows bool

@@ -82,15 +82,25 @@ func (r patientRows) encode(c []array, touched time.Time) {
 	}
 }
 
-// selectPatients is followed by its condition.
+// selectPatients is followed by its condition. Whether an entry is flagged is looked up by item_flag,
+// which holds the open items only.
 const selectPatients = `select local_id, authority, told_at, told_exchange, told_nhs, told_status, told_print, told_doc,
 	found_at, found_exchange, found_print, found_outcome, found_nhs, found_status,
-	moved_at, moved_exchange, into_local_id, into_authority from patient where `
+	moved_at, moved_exchange, into_local_id, into_authority,
+	exists (select from item i where i.local_id = patient.local_id and i.authority = patient.authority and i.closed is null)
+	from patient where `
 
 // Named implements [store.Index].
 func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
 	key := store.PatientKey{LocalID: localID}.Fit()
 	return s.patients(ctx, "named", selectPatients+"local_id = $1 order by authority limit $2", key.LocalID, max(limit, 0))
+}
+
+// Entries implements [store.Index].
+func (s *Store) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
+	const q = selectPatients + "(local_id, authority) > ($1, $2) order by local_id, authority limit $3"
+	after = after.Fit()
+	return s.patients(ctx, "entries", q, after.LocalID, after.Authority, max(limit, 0))
 }
 
 func (s *Store) patients(ctx context.Context, what, query string, args ...any) ([]store.Patient, error) {
@@ -116,7 +126,7 @@ func scanPatient(row interface{ Scan(...any) error }) (p store.Patient, err erro
 	err = row.Scan(&p.Key.LocalID, &p.Key.Authority,
 		&p.Told.At, &p.Told.Exchange, &p.Told.NHSNumber, &p.Told.Status, &told, &p.Told.Doc,
 		&p.Found.At, &p.Found.Exchange, &found, &p.Found.Outcome, &p.Found.NHSNumber, &p.Found.Status,
-		&p.Moved.At, &p.Moved.Exchange, &p.Moved.Into.LocalID, &p.Moved.Into.Authority)
+		&p.Moved.At, &p.Moved.Exchange, &p.Moved.Into.LocalID, &p.Moved.Into.Authority, &p.Flagged)
 	p.Told.Print, p.Found.Print = store.Print(told), store.Print(found)
 	for _, at := range []*time.Time{&p.Told.At, &p.Found.At, &p.Moved.At} {
 		*at = at.UTC()

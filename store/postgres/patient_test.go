@@ -127,10 +127,16 @@ func TestRolesOfTheReleaseBefore(t *testing.T) {
 		"delete from work where lease < (select max(lease) from work)":           "spinetrace_runtime",
 		"select spinetrace_work('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
 		"select from work": "spinetrace_reader",
+		"delete from outbox where ended < (select max(ended) from outbox)": "spinetrace_runtime",
+		"update item set times = times":                                    "spinetrace_runtime",
+		"select spinetrace_outbox(1::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
+		"select spinetrace_items('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')":                                 "spinetrace_runtime",
+		"select spinetrace_next('pas', 1::smallint, now(), now())":                                                                        "spinetrace_runtime",
+		"select from outbox, item": "spinetrace_reader",
 	} {
 		exec(t, query(t, as(t, dsn, role)), statement)
 	}
-	for _, table := range []string{"patient", "work"} {
+	for _, table := range []string{"patient", "work", "outbox", "item"} {
 		if _, err := query(t, as(t, dsn, "spinetrace_pruner")).Exec("select from " + table); err == nil {
 			t.Errorf("the pruner read %s", table)
 		}

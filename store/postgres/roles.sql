@@ -29,11 +29,13 @@ grant execute on function spinetrace_partitions_until
 
 grant insert on chain, event, exchange, reply, body to spinetrace_runtime;
 grant insert, update, delete on seen to spinetrace_runtime;
-grant select, insert, update, delete on patient, work to spinetrace_runtime;
-grant execute on function spinetrace_partitions, spinetrace_work to spinetrace_runtime;
+grant select, insert, update, delete on patient, work, outbox, item to spinetrace_runtime;
+grant usage on sequence outbox_position_seq to spinetrace_runtime;
+grant execute on function spinetrace_partitions, spinetrace_work, spinetrace_outbox, spinetrace_next, spinetrace_items
+  to spinetrace_runtime;
 
 grant insert on chain, event to spinetrace_reader;
-grant select on patient, work to spinetrace_reader;
+grant select on patient, work, outbox, item to spinetrace_reader;
 
 grant delete on seen to spinetrace_pruner;
 

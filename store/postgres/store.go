@@ -293,6 +293,10 @@ func (s *Store) prepare(c store.Commit) *pending {
 		p.size += 512 + len(patient.Told.Doc)
 	}
 	p.acts = actsOf(c)
-	p.size += 256 * len(p.acts)
+	p.outbox, p.items = outboxOf(c), itemsOf(c)
+	p.size += 256*(len(p.acts)+len(p.outbox.dispatched)) + 512*(len(p.outbox.letters)+len(p.items))
+	for _, i := range c.Items {
+		p.size += len(i.Doc)
+	}
 	return p
 }

@@ -12,8 +12,8 @@ import (
 	"spinetrace/store"
 )
 
-// workTarget is the function that changes the queue. Being read by the insert into event, it is
-// run before the other targets, in every shape.
+// workTarget is the function that changes the queue. Being read by the insert into event, it and the
+// other functions are run before the other targets, in every shape, and in their order.
 var workTarget = target{"spinetrace_work", toWork, false, []column{
 	{"exchanges", "uuid", oidUUID}, {"acts", "smallint", oidSmallint}, {"local_ids", "text", oidText},
 	{"authorities", "text", oidText}, {"kinds", "smallint", oidSmallint}, {"dues", "timestamptz", oidTimestamp},

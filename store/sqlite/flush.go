@@ -22,6 +22,10 @@ type call struct {
 	size     int
 	receipt  store.Receipt
 	done     chan error // holds one, so that the writer never waits for a caller
+
+	dispatched []store.Dispatch
+	letters    []store.Letter
+	items      []store.Item
 }
 
 // packed is an event's bodies as they are stored; data is nil if it has none.
@@ -45,7 +49,7 @@ const (
 	lastRetry  = time.Second
 )
 
-// purgeEvery is how often claims that nobody asks for any more are deleted.
+// purgeEvery is how often claims and letters that nobody asks for any more are deleted.
 const purgeEvery = time.Hour
 
 // purgePause lets commits in between two batches of a purge.
@@ -101,6 +105,16 @@ func (s *Store) pack(c store.Commit) *call {
 	}
 	for _, w := range c.Work {
 		call.work = append(call.work, w.Fit())
+	}
+	for _, d := range c.Dispatched {
+		call.dispatched = append(call.dispatched, d.Fit())
+	}
+	for _, l := range c.Letters {
+		call.letters = append(call.letters, l.Fit())
+	}
+	for _, i := range c.Items {
+		call.items = append(call.items, i.Fit())
+		call.size += len(i.Doc)
 	}
 	return call
 }
@@ -187,13 +201,14 @@ func release(batch []*call, err error) {
 	}
 }
 
-// purge deletes some of the claims that are too old to count, and sets the timer for more.
+// purge deletes some of the claims and letters that are too old to count, and sets the timer for more.
 func (s *Store) purge(w *writer, timer *time.Timer) error {
 	if w == nil {
 		timer.Reset(purgeEvery)
 		return nil
 	}
-	more, err := w.purge(s.o.Now().Add(-s.o.ClaimWindow))
+	now := s.o.Now()
+	more, err := w.purge(now.Add(-s.o.ClaimWindow), now.Add(-store.LetterMemory))
 	if more {
 		timer.Reset(purgePause)
 	} else {

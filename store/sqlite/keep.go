@@ -55,7 +55,13 @@ func (w *writer) beside(at time.Time, late bool, c *call) error {
 	if err := w.told(at, c.patients); err != nil {
 		return err
 	}
-	return w.requeue(c, late)
+	if err := w.requeue(c, late); err != nil {
+		return err
+	}
+	if err := w.post(at, late, c); err != nil {
+		return err
+	}
+	return w.note(at, late, c)
 }
 
 // claimed claims the message for c's exchange, or returns the exchange that it belongs to.

@@ -9,10 +9,18 @@ import (
 	"spinetrace/store"
 )
 
-const selectPatients = `select local_id, authority,
+// selectPatients is followed by a condition. Whether an entry is flagged is looked up by item_flag, which
+// holds the open items only.
+const selectPatients = `select ` + patientColumns + `, exists (select 1 from item i
+	where i.local_id = patient.local_id and i.authority = patient.authority and i.closed is null) from patient `
+
+// selectEntry is selectPatients for who writes, and does not ask for flags.
+const selectEntry = `select ` + patientColumns + `, false from patient `
+
+const patientColumns = `local_id, authority,
 	told_at, told_exchange, told_nhs, told_status, told_print, told_doc,
 	found_at, found_exchange, found_print, found_outcome, found_nhs, found_status,
-	moved_at, moved_exchange, into_local_id, into_authority, touched from patient `
+	moved_at, moved_exchange, into_local_id, into_authority, touched`
 
 const writePatient = `insert or replace into patient (local_id, authority,
 	told_at, told_exchange, told_nhs, told_status, told_print, told_doc,
@@ -27,7 +35,7 @@ func scanPatient(row interface{ Scan(...any) error }) (p store.Patient, touched 
 	err = row.Scan(&p.Key.LocalID, &p.Key.Authority,
 		&told, &p.Told.Exchange, &p.Told.NHSNumber, &p.Told.Status, &toldPrint, &p.Told.Doc,
 		&found, &p.Found.Exchange, &foundPrint, &p.Found.Outcome, &p.Found.NHSNumber, &p.Found.Status,
-		&moved, &p.Moved.Exchange, &p.Moved.Into.LocalID, &p.Moved.Into.Authority, &last)
+		&moved, &p.Moved.Exchange, &p.Moved.Into.LocalID, &p.Moved.Into.Authority, &last, &p.Flagged)
 	p.Told.At, p.Found.At, p.Moved.At = moment(told), moment(found), moment(moved)
 	p.Told.Print, p.Found.Print = store.Print(toldPrint), store.Print(foundPrint)
 	return p, moment(last), err
@@ -99,6 +107,14 @@ func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.P
 	key := store.PatientKey{LocalID: localID}.Fit()
 	return s.patients(func(r *readers) (*sql.Rows, error) {
 		return r.named.QueryContext(ctx, key.LocalID, max(limit, 0))
+	})
+}
+
+// Entries implements [store.Index].
+func (s *Store) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
+	after = after.Fit()
+	return s.patients(func(r *readers) (*sql.Rows, error) {
+		return r.entries.QueryContext(ctx, after.LocalID, after.Authority, max(limit, 0))
 	})
 }
 

@@ -16,7 +16,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 	must(t, err)
 	queries := (&readers{}).statements()
 	maps.Copy(queries, (&writer{}).statements())
-	journal := regexp.MustCompile(`SCAN (e|x|b|r|event|exchange|body|reply|seen|patient|work)\b|TEMP B-TREE`)
+	journal := regexp.MustCompile(`SCAN (e|x|b|r|event|exchange|body|reply|seen|patient|work|outbox|item|i)\b|TEMP B-TREE`)
 	for _, query := range queries {
 		if strings.HasPrefix(query, "insert") || !strings.Contains(query, "?") {
 			continue

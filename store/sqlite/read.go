@@ -22,8 +22,11 @@ const readerConns = 4
 type readers struct {
 	db                                          *sql.DB
 	answer, parts, heads, chain, exchange, find *sql.Stmt
-	patient, named, holders                     *sql.Stmt
+	patient, named, holders, entries            *sql.Stmt
 	pending, nextDue                            *sql.Stmt
+	letters, letter, toldLetters                *sql.Stmt
+	item                                        *sql.Stmt
+	open, past, openOf, pastOf                  *sql.Stmt
 }
 
 const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
@@ -46,8 +49,18 @@ func (r *readers) statements() map[**sql.Stmt]string {
 		// The conditions that exclude the empty number let the indexes be used, which leave it out.
 		&r.holders: selectPatients + `where told_nhs = ? and told_nhs <> '' or found_nhs = ? and found_nhs <> ''
 			order by local_id, authority limit ?`,
+		&r.entries: selectPatients + `where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
 		&r.pending: selectWork + `where parked = ? order by max(due, lease), exchange limit ?`,
 		&r.nextDue: `select max(due, lease) from work where parked = 0 order by max(due, lease), exchange limit 1`,
+		&r.letters: selectLetters + `where state = ? order by position limit ?`,
+		&r.letter:  selectLetters + `where position = ?`,
+		&r.toldLetters: selectLetters + `where kind = 1 and destination = ? and local_id = ? and authority = ? and at >= ?
+			order by position desc limit ?`,
+		&r.open:   selectItems + `where closed is null ` + andSelected,
+		&r.past:   selectItems + `where closed is not null ` + andSelected,
+		&r.openOf: selectItems + `where closed is null and local_id = ? and authority = ? ` + andSelected,
+		&r.pastOf: selectItems + `where closed is not null and local_id = ? and authority = ? ` + andSelected,
+		&r.item:   selectItems + `where number = ?`,
 	}
 }
 

@@ -30,6 +30,11 @@ type writer struct {
 	keys, sweep                *sql.Stmt
 	addWork, ready, claimWork  *sql.Stmt
 	workDone, workAgain        *sql.Stmt
+	addLetter, dispatch        *sql.Stmt
+	firstLetter, otherClaim    *sql.Stmt
+	claimLetter                *sql.Stmt
+	openItem, countItem        *sql.Stmt
+	closeItem                  *sql.Stmt
 }
 
 // openWriter opens the file and reads the head of the chain, which nobody else writes.
@@ -79,7 +84,7 @@ func (w *writer) statements() map[**sql.Stmt]string {
 		&w.close:       `insert into reply (exchange, at, outcome, nhs_found, chain, seq) values (?, ?, ?, ?, ?, ?) on conflict do nothing`,
 		&w.event:       `insert into event (chain, seq, at, kind, exchange, doc, hash) values (?, ?, ?, ?, ?, ?, ?)`,
 		&w.body:        `insert into body (exchange, chain, seq, codec, data) values (?, ?, ?, ?, ?)`,
-		&w.patient:     selectPatients + `where local_id = ? and authority = ?`,
+		&w.patient:     selectEntry + `where local_id = ? and authority = ?`,
 		&w.keepPatient: writePatient,
 		&w.keys:        `select local_id, authority from patient where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
 		&w.sweep: `delete from patient where (local_id, authority) > (?, ?) and (local_id, authority) <= (?, ?)
@@ -89,6 +94,15 @@ func (w *writer) statements() map[**sql.Stmt]string {
 		&w.workAgain: `update work set due = coalesce(?, due), lease = 0, reason = ?, parked = ? ` + whereClaimed,
 		&w.ready:     selectWork + `where parked = 0 and max(due, lease) <= ? order by max(due, lease), exchange limit ?`,
 		&w.claimWork: `update work set attempt = attempt + 1, lease = ? where exchange = ?`,
+
+		&w.addLetter:   addLetter,
+		&w.dispatch:    dispatch,
+		&w.firstLetter: selectLetters + `indexed by outbox_first where destination = ? and state = 1 order by position limit 1`,
+		&w.otherClaim:  `select coalesce(max(lease), 0) from outbox where destination = ? and lease <> 0 and holder <> ?`,
+		&w.claimLetter: `update outbox set attempt = attempt + 1, lease = ?, holder = ? where position = ?`,
+		&w.openItem:    openItem,
+		&w.countItem:   countItem,
+		&w.closeItem:   closeItem,
 	}
 }
 
@@ -164,21 +178,35 @@ func (w *writer) still(ctx context.Context, head store.Head) (bool, error) {
 	return string(hash) == string(head.Hash[:]), explain("read the head", err)
 }
 
-// purge forgets at most purgeBatch claims made before a time, and says whether there may be
-// more. A claim's exchange is a UUIDv7, made before the claim: its index finds them.
-func (w *writer) purge(before time.Time) (more bool, err error) {
+// purge forgets at most purgeBatch claims made before one time, and as many letters that ended before
+// another, and says whether there may be more.
+func (w *writer) purge(claims, letters time.Time) (more bool, err error) {
+	for _, forget := range []func() (int64, error){
+		func() (int64, error) { return w.purgeClaims(claims) }, func() (int64, error) { return w.purgeLetters(letters) },
+	} {
+		n, err := forget()
+		if err != nil {
+			return false, explain("purge", err)
+		}
+		more = more || n == purgeBatch
+	}
+	return more, nil
+}
+
+// purgeClaims finds them by their exchanges: a claim's is a UUIDv7, made before the claim.
+func (w *writer) purgeClaims(before time.Time) (int64, error) {
 	var id store.ID
 	ms := max(before.UnixMilli(), 0)
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
-	r, err := w.conn.ExecContext(context.Background(), `delete from seen where exchange in
-		(select exchange from seen where exchange < ? and at < ? order by exchange limit ?)`, id[:], before.UnixMicro(), purgeBatch)
-	if err != nil {
-		return false, explain("purge", err)
-	}
-	n, err := r.RowsAffected()
-	return n == purgeBatch, explain("purge", err)
+	return changed(w.conn.ExecContext(context.Background(), `delete from seen where exchange in
+		(select exchange from seen where exchange < ? and at < ? order by exchange limit ?)`, id[:], before.UnixMicro(), purgeBatch))
+}
+
+func (w *writer) purgeLetters(before time.Time) (int64, error) {
+	return changed(w.conn.ExecContext(context.Background(), `delete from outbox where position in
+		(select position from outbox where ended <> 0 and ended < ? order by ended limit ?)`, before.UnixMicro(), purgeBatch))
 }
 
 const purgeBatch = 500

@@ -37,6 +37,7 @@ func Exercise(t *testing.T, b Backend) {
 	groups := map[string]map[string]func(*testing.T, Database){
 		"Commit": commits, "Duplicate": duplicates, "Close": closings,
 		"Audit": readings, "Chain": chains, "Verify": verifications, "Index": indexings, "Queue": queueings,
+		"Outbox": postings, "Backlog": backlogs,
 	}
 	for group, tests := range groups {
 		t.Run(group, func(t *testing.T) {
