@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"pds":             nil,
 	"store":           nil,
 	"migrations":      nil,
+	"notify":          nil,
 	"testdata":        nil,
 	"docs":            nil,
 	"internal/pgtest": nil,
@@ -40,7 +41,7 @@ var mayImport = map[string][]string{
 	"store/storetest": {"store"},
 	"exchange":        {"hl7v2", "pds", "store"},
 	"cmd/spinetrace": {
-		"exchange", "hl7v2", "migrations", "mllp", "pds", "pds/pdshttp", "pds/pdsfhir", "pds/pdsfhir/pdsfhirtest",
+		"exchange", "hl7v2", "migrations", "mllp", "notify", "pds", "pds/pdshttp", "pds/pdsfhir", "pds/pdsfhir/pdsfhirtest",
 		"pds/pdstest", "pds/pdstest/simulator", "smsp", "smsp/smsptest", "store", "store/postgres", "store/sqlite", "testdata",
 	},
 }
@@ -65,6 +66,8 @@ var neverReach = map[string][]string{
 	"pds":   {"net/http", "database/sql", "github.com/beevik", "github.com/prometheus", "github.com/google/fhir"},
 	"store": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/prometheus"},
 	"smsp":  {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/google/fhir"},
+
+	"notify": {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/google"},
 
 	"pds/pdsfhir": {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/beevik"},
 	// A simulator must not share its client's mistakes.
