@@ -55,24 +55,25 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 		found store.Found
 		again bool
 	)
-	reason := h.barred(m, event, s)
+	reason := h.barred(m, event, s, known)
 	if reason == "" {
 		found, again = h.reusable(s, known)
 	}
 	if reason == "" && !again {
-		req, reason = h.question(m)
+		req, reason = h.question(m, s.ids)
 	}
 	switch {
 	case reason != "":
 		p.reply = func(pds.Result, error) reply {
-			r := h.adtPlain(m, store.NotTraced, reason, reason)
+			r := h.adtPlain(m, store.NotTraced, s.say(reason), reason)
+			r.says = reason
 			if reason == underSixWeeks {
 				r.work = &store.Work{Kind: store.SixWeeks, Due: h.sixWeeks(m)}
 			}
 			return r
 		}
 	case again:
-		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, found) }
+		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, s, found) }
 	default:
 		p.request = &req
 		p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, s, known, req.Want, res, err) }
@@ -85,6 +86,8 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 func (h *Handler) reusable(s subject, known *recall) (store.Found, bool) {
 	f := s.before.Found
 	switch {
+	case known.whatever && f.Exchange == known.exchange: // it was to be traced as it is now, and has been
+		return f, textOf[f.Outcome] != ""
 	case h.RetraceAfter <= 0, f.At.IsZero(), f.Print != s.told.Print, known.arrived.Sub(f.At) >= h.RetraceAfter:
 		return f, false
 	case textOf[f.Outcome] == "", f.Outcome == store.HeldElsewhere:
@@ -146,11 +149,11 @@ var settled = map[string]string{
 
 // barred makes the checks that no earlier result gets round: 1 to 5. The reason is "" when
 // none hits.
-func (h *Handler) barred(m *hl7v2.Message, event string, s subject) (reason string) {
+func (h *Handler) barred(m *hl7v2.Message, event string, s subject, known *recall) (reason string) {
 	switch {
 	case h.own(m):
 		return ownMessage
-	case !slices.Contains(h.TraceEvents, event):
+	case !known.whatever && !slices.Contains(h.TraceEvents, event):
 		return eventNotUsed
 	case s.older():
 		return olderMessage
@@ -162,8 +165,10 @@ func (h *Handler) barred(m *hl7v2.Message, event string, s subject) (reason stri
 		return identityUnknown
 	case settled[status] != "" && !(status == "04" && s.changed()):
 		return settled[status]
-	case len(h.identifiers(m).valid) > 1:
+	case len(s.ids.valid) > 1:
 		return conflictingIDs
+	case h.echo(m, s, known):
+		return ownMessage
 	}
 	return ""
 }
@@ -180,8 +185,7 @@ var (
 )
 
 // question is what an ADT asks, checks 7 to 11: reason is "" when the patient is to be traced.
-func (h *Handler) question(m *hl7v2.Message) (req pds.Request, reason string) {
-	ids := h.identifiers(m)
+func (h *Handler) question(m *hl7v2.Message, ids identifiers) (req pds.Request, reason string) {
 	number, one := ids.number()
 	family, given := name(m)
 	born, known := h.birthDate(m.Date(pathBirthDate))
@@ -223,191 +227,80 @@ func (h *Handler) adtWant(hasNumber bool) pds.Want {
 	return pds.Number
 }
 
-// decision is what an outcome means for a patient's record.
-type decision struct {
-	status  string // the new NHS number status
-	outcome store.Outcome
-}
-
-// decisions are the results of spec/hl7v2.md 4.6. Outcomes that decide nothing are absent.
-var decisions = map[pds.Outcome]decision{
-	pds.Matched:     {"NSTS01", store.Traced},
-	pds.Superseded:  {"NSTS01", store.Superseded},
-	pds.NoMatch:     {"NSTS04", store.NoMatch},
-	pds.ManyMatches: {"NSTS04", store.ManyMatches},
-	pds.Invalidated: {"NSTS05", store.Invalidated},
-	pds.NotVerified: {"NSTS05", store.NotVerified},
-	pds.OldStyle:    {"NSTS05", store.OldStyle},
-}
-
-// textOf is what MSA-3 says of the outcomes that decide something (product.md 4.6 d).
-var textOf = map[store.Outcome]string{
-	store.Verified:      "Verified",
-	store.Traced:        "Traced",
-	store.Superseded:    "NHS number superseded; tell the patient",
-	store.NoMatch:       "No match",
-	store.ManyMatches:   "Multiple matches",
-	store.Invalidated:   "NHS number invalidated",
-	store.NotVerified:   "Not verified",
-	store.OldStyle:      "Old style number",
-	store.HeldElsewhere: heldByAnother,
-}
-
-// decide looks an outcome up; a number that was asked about and confirmed is "Verified".
-func decide(want pds.Want, res pds.Result) (decision, bool) {
-	d, ok := decisions[res.Outcome]
-	if ok && res.Outcome == pds.Matched && (want == pds.Verify || want == pds.DetailsByNumber) {
-		d.outcome = store.Verified
-	}
-	return d, ok
-}
-
-// decide is the decision for the subject: a number that another local record holds is never
-// written over the one that this record has.
-func (s subject) decide(known *recall, want pds.Want, res pds.Result) (decision, bool) {
-	d, ok := decide(want, res)
-	if d.status == "NSTS01" && s.heldElsewhere(known, res.NHSNumber) {
-		d = decision{"NSTS05", store.HeldElsewhere}
-	}
-	return d, ok
-}
-
 // heldElsewhere tells whether another record of the same authority, which was not merged away,
 // holds an NHS number (product.md 4.6 b).
 func (s subject) heldElsewhere(known *recall, n pds.NHSNumber) bool {
-	if len(s.keys) == 0 {
-		return false
-	}
-	return slices.ContainsFunc(known.holders(n.Digits()), func(p store.Patient) bool {
-		return p.Key.Authority == s.keys[0].Authority && !slices.Contains(s.keys, p.Key)
-	})
+	return len(s.others(known, n)) > 0
 }
 
-// outcomeOf is decide for the record alone.
-func outcomeOf(want pds.Want, res pds.Result) store.Outcome {
-	if d, ok := decide(want, res); ok {
-		return d.outcome
+// others are those records.
+func (s subject) others(known *recall, n pds.NHSNumber) []store.Patient {
+	if len(s.keys) == 0 || n.IsZero() {
+		return nil
 	}
-	if res.Outcome == pds.Stale {
-		return store.Stale
-	}
-	return store.Refused
+	return slices.DeleteFunc(known.holders(n.Digits()), func(p store.Patient) bool {
+		ours := slices.ContainsFunc(s.keys, func(key store.PatientKey) bool { return key.Authority == p.Key.Authority })
+		return !ours || slices.Contains(s.keys, p.Key)
+	})
 }
 
 // adtReply answers an ADT whose trace ended, well or badly. Whatever happened, the message
 // is stored, so the code is AA.
 func (h *Handler) adtReply(m *hl7v2.Message, s subject, known *recall, want pds.Want, res pds.Result, err error) reply {
 	if err != nil {
-		r := h.adtPlain(m, store.Pending, tracePending, reasonOf(err))
+		r := h.adtPlain(m, store.Pending, s.say(tracePending), reasonOf(err))
 		r.work = &store.Work{Kind: store.Unfinished, Due: h.Now().Add(max(backoff[0], askedFor(err)))}
 		if errors.Is(err, errPending) { // it goes on, and ends the item itself
 			r.work.Due = h.Now().Add(lease)
 		}
 		return r
 	}
-	d, ok := s.decide(known, want, res)
+	d, ok := h.decide(s, known, want, res)
 	switch {
 	case res.Outcome == pds.Stale:
-		r := h.adtPlain(m, store.Pending, tracePending, "answered from the provider's local store")
+		r := h.adtPlain(m, store.Pending, s.say(tracePending), "answered from the provider's local store")
 		r.work = &store.Work{Kind: store.LocalCopy, Due: h.Now().Add(backoff[1])}
 		return r
 	case !ok:
-		return h.adtPlain(m, store.Refused, questionRefused, res.Reason)
+		r := h.adtPlain(m, store.Refused, s.say(questionRefused), res.Reason)
+		r.says = questionRefused
+		return r
 	}
-	return h.adtResult(m, d, foundBy(d, res), res.Reason)
+	return h.adtResult(m, s, d, foundBy(d, res), res.Reason).learned(d, res)
 }
 
 // adtAgain answers an ADT with what an earlier trace of the same patient found.
-func (h *Handler) adtAgain(m *hl7v2.Message, f store.Found) reply {
+func (h *Handler) adtAgain(m *hl7v2.Message, s subject, f store.Found) reply {
 	n, _ := pds.ParseNHSNumber(f.NHSNumber) // the zero value when nothing was found
-	reason := "unchanged since exchange " + f.Exchange.String()
+	d := decision{f.Outcome, statusPrefix + f.Status, h.Results.of(textOf[f.Outcome]).number}
 	switch {
-	case h.accepts(m): // a commit acknowledgement is bare
-		return h.adtPlain(m, f.Outcome, "", reason)
-	case h.Plain: // the answer brings no result home
-		return h.adtPlain(m, f.Outcome, textOf[f.Outcome], reason)
+	case !n.IsZero():
+		d.number = numberFound
+	case d.number == numberFound:
+		d.number = numberKept
 	}
-	return h.adtResult(m, decision{"NSTS" + f.Status, f.Outcome}, n, reason)
+	r := h.adtResult(m, s, d, n, "unchanged since exchange "+f.Exchange.String())
+	switch plain := h.adtPlain(m, f.Outcome, s.say(textOf[f.Outcome]), r.reason); {
+	case h.accepts(m), h.Plain: // the answer brings no result home
+		r.bytes, r.ack = plain.bytes, plain.ack
+	}
+	return r
 }
 
 // adtResult is an AA that brings a result home.
-func (h *Handler) adtResult(m *hl7v2.Message, d decision, found pds.NHSNumber, reason string) reply {
-	b := h.acknowledge(m, hl7v2.AA, textOf[d.outcome])
-	h.patientBack(b, m, d.status, found)
-	return reply{bytes: b.Bytes(), ack: hl7v2.AA, outcome: d.outcome, status: d.status, found: found, reason: reason}
+func (h *Handler) adtResult(m *hl7v2.Message, s subject, d decision, found pds.NHSNumber, reason string) reply {
+	r := reply{
+		ack: hl7v2.AA, outcome: d.outcome, status: d.status, number: d.number, found: found, reason: reason,
+		says: textOf[d.outcome],
+	}
+	b := h.acknowledge(m, hl7v2.AA, s.say(r.says))
+	h.patientBack(b, m, r.inAnswer(), false)
+	r.bytes = b.Bytes()
+	return r
 }
 
 // adtPlain is an AA without a result.
 func (h *Handler) adtPlain(m *hl7v2.Message, o store.Outcome, text, reason string) reply {
 	code := h.level(m, hl7v2.AA)
-	return reply{bytes: h.acknowledge(m, code, text).Bytes(), ack: code, outcome: o, reason: reason}
-}
-
-// patientBack writes the PID segment that brings the result home (product.md 4.6 b): the
-// identifiers received, with the number found in place of the one sent, and the new status
-// among the other reliability codes. What nobody decided on goes back as it came.
-func (h *Handler) patientBack(b *hl7v2.Builder, m *hl7v2.Message, status string, found pds.NHSNumber) {
-	b.Segment("PID").
-		Raw(1, "1").
-		Join(3, h.identifiersBack(b, m, found)).
-		Raw(5, b.Echo(m.Raw(pathNames))).
-		Raw(7, b.Echo(m.Raw(pathBirthDate.Field()))).
-		Raw(8, b.Echo(m.Raw(pathSex.Field()))).
-		Join(32, statusBack(b, m, status))
-}
-
-// identifiersBack returns the repetitions of PID-3 to send: without a found number those
-// received, byte for byte.
-func (h *Handler) identifiersBack(b *hl7v2.Builder, m *hl7v2.Message, found pds.NHSNumber) []string {
-	ids := h.identifiers(m)
-	place := ids.used
-	if place < 0 && len(ids.nhs) > 0 {
-		place = ids.nhs[0]
-	}
-	var back []string
-	for i, cx := range m.Repetitions(pathIdentifiers) {
-		switch {
-		case cx.IsNull() && !found.IsZero(): // "no identifiers" is not true any more
-		case found.IsZero() || !slices.Contains(ids.nhs, i):
-			back = append(back, b.Echo(cx.Raw()))
-		case i == place:
-			back = append(back, nhsIdentifier(b, found))
-		case !sameNumber(cx, found, ids.valid):
-			back = append(back, b.Echo(cx.Raw()))
-		}
-	}
-	if !found.IsZero() && place < 0 {
-		back = append(back, nhsIdentifier(b, found))
-	}
-	return back
-}
-
-// sameNumber tells whether a further repetition repeats the number sent or found.
-func sameNumber(cx hl7v2.Repetition, found pds.NHSNumber, sent []pds.NHSNumber) bool {
-	n, err := pds.ParseNHSNumber(strings.TrimSpace(cx.Component(1)))
-	return err == nil && (n == found || slices.Contains(sent, n))
-}
-
-// nhsIdentifier is our output form of an NHS number as a CX.
-func nhsIdentifier(b *hl7v2.Builder, n pds.NHSNumber) string {
-	mark := string(rune(b.Delimiters().Component))
-	return strings.Join([]string{n.Digits(), "", "", "NHS", "NH"}, mark)
-}
-
-// statusBack returns the repetitions of PID-32 to send: the status in its place, else last.
-func statusBack(b *hl7v2.Builder, m *hl7v2.Message, status string) []string {
-	var back []string
-	_, place := traceStatus(m)
-	for i, r := range m.Repetitions(pathReliability) {
-		switch {
-		case i == place:
-			back = append(back, status)
-		case !r.IsNull() && !r.IsEmpty():
-			back = append(back, b.Echo(r.Raw()))
-		}
-	}
-	if place < 0 {
-		back = append(back, status)
-	}
-	return back
+	return reply{bytes: h.acknowledge(m, code, text).Bytes(), ack: code, outcome: o, reason: reason, says: text}
 }

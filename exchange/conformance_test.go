@@ -28,10 +28,8 @@ func TestConformancePage(t *testing.T) {
 		rows = append(rows, n)
 	}
 	var want []int
-	for n := range 81 {
-		if 1 <= n && n <= 59 || n >= 63 {
-			want = append(want, n)
-		}
+	for n := range 80 {
+		want = append(want, n+1)
 	}
 	if !slices.Equal(rows, want) {
 		t.Errorf("rows of the page: %v", rows)

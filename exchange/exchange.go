@@ -133,19 +133,24 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 }
 
 // commitReply commits r as the exchange's last word. An exchange of which nothing is on
-// disk yet needs one event only, for the message and its answer.
-func (x *exchange) commitReply(r reply) (store.Receipt, error) {
+// disk yet needs one event only, for the message and its answer, unless letters follow from it.
+func (x *exchange) commitReply(r reply, after sequel) (store.Receipt, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entry := store.Entry{Kind: store.Replied}
+	entry, entries := store.Entry{Kind: store.Replied}, after.entries
 	if !x.opened {
-		entry.Kind, entry.Facts = store.Exchanged, x.facts
-		entry.Parts = []store.Part{{Kind: store.Frame, Data: x.frame}}
 		x.plan.unclaimed = x.plan.unclaimed || r.forget
+		received := store.Entry{Kind: store.Received, Facts: x.facts, Parts: []store.Part{{Kind: store.Frame, Data: x.frame}}}
+		if len(entries) > 0 { // they stand between
+			entries = slices.Insert(entries, 0, received)
+		} else {
+			entry, entry.Kind = received, store.Exchanged
+		}
 	}
 	facts := &entry.Facts
 	facts.Ack, facts.Outcome, facts.Decision = string(r.ack), r.outcome.String(), r.status
 	facts.Reason, facts.NHSFound = join(facts.Reason, r.reason), r.found.Digits()
+	after.note(facts)
 	if r.bytes != nil {
 		entry.Parts = append(entry.Parts, store.Part{Kind: store.Reply, Data: r.bytes})
 	}
@@ -153,11 +158,13 @@ func (x *exchange) commitReply(r reply) (store.Receipt, error) {
 		Close:    &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits(), Forget: r.forget},
 		Patients: x.found(r.outcome, r.found, r.status),
 		Work:     x.workFor(r),
+		Letters:  after.letters,
+		Items:    after.items,
 	}
 	if x.adopted && !x.plan.query { // it may have been queued when it was found unanswered
 		c.Settled = []store.Settlement{{Exchange: x.id}}
 	}
-	return x.commit(c, entry)
+	return x.commit(c, append(entries, entry)...)
 }
 
 // found is what the index learns from the end of the exchange's trace; nothing if that decided

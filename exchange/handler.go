@@ -92,6 +92,20 @@ type Handler struct {
 	// identity fields stay as they are; 0 asks every time.
 	RetraceAfter time.Duration
 
+	// The way back (spec/hl7v2.md 6). Whatever is on leaves by the outbox, and is delivered by a
+	// [Relay].
+	Outbox        store.Outbox  // required by Updates, Forwards and AppAcks
+	Backlog       store.Backlog // the items that people have to look at; nil: none are raised
+	Updates       bool          // a result that changes number or status is sent to the PAS, by A31
+	Forwards      bool          // every ADT that was taken is sent on, with what its answer brings home in it
+	AppAcks       bool          // in enhanced mode MSH-16 is honoured: the PAS is sent application acknowledgements
+	UpdateProfile UpdateProfile // what an A31 holds; default UpdateMinimal
+	Receiver      string        // MSH-5 and MSH-6 of an A31, "APPLICATION^FACILITY"; default the source's sender
+	NumberFirst   bool          // in an A31 the NHS number is the first repetition of PID-3
+	Results       Results       // what outcomes mean; default [DefaultResults]
+	Notify        Notify        // who is told when an item is opened; default nobody
+	Posted        func()        // called when something was put into the outbox; default nothing
+
 	Budget        time.Duration // longest time to an answer; default 4 s
 	CommitTimeout time.Duration // longest wait for one commit; default 900 ms
 	Window        time.Duration // in which the same ADT counts as sent again; default 168 h
@@ -199,7 +213,11 @@ func (x *exchange) answer() ([]byte, error) {
 
 // close commits the reply, with all that was not committed yet, and only then returns it.
 func (x *exchange) close(r reply) ([]byte, error) {
-	receipt, err := x.commitReply(r)
+	after, err := x.sequel(r, false)
+	if err != nil {
+		return x.unrecorded(err)
+	}
+	receipt, err := x.commitReply(r, after)
 	switch {
 	case errors.Is(err, store.ErrRejected):
 		return x.deadLetter()
@@ -212,6 +230,7 @@ func (x *exchange) close(r reply) ([]byte, error) {
 		stored, _, err := x.stored(x.id)
 		return x.replay(stored, err)
 	}
+	x.posted(after)
 	x.outcome, x.ack, x.reason = r.outcome, string(r.ack), r.reason
 	return x.sent(r.bytes, r.ack), nil
 }
@@ -275,6 +294,9 @@ func (h *Handler) defaults() {
 		}
 		if h.Slow == nil {
 			h.Slow = func() bool { return false }
+		}
+		if h.Posted == nil {
+			h.Posted = func() {}
 		}
 		if h.NewControlID == nil {
 			h.NewControlID = randomControlID

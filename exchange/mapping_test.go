@@ -38,7 +38,8 @@ func answerRows() []string {
 			wants = []pds.Want{pds.Verify, pds.Number}
 		}
 		for _, want := range wants {
-			d, ok := decide(want, pds.Result{Outcome: o})
+			h := new(Handler)
+			d, ok := h.decide(subject{}, nil, want, pds.Result{Outcome: o})
 			text := textOf[d.outcome]
 			switch {
 			case o == pds.Stale:
@@ -53,7 +54,7 @@ func answerRows() []string {
 			rows = append(rows, docs.Row(o.String(), asked, outcomeOf(want, pds.Result{Outcome: o}).String(), text, stdcmp.Or(d.status, "as it was")))
 		}
 	}
-	held := decision{"NSTS05", store.HeldElsewhere}
+	held := DefaultResults().decision(store.HeldElsewhere)
 	return append(rows, docs.Row("matched or superseded, and another local record holds the number", "any", held.outcome.String(), heldByAnother, held.status))
 }
 

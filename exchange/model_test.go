@@ -256,7 +256,8 @@ func (md *model) reused(m said, e *modelEntry, before modelEntry) bool {
 func (md *model) held(number string, keys []store.PatientKey) bool {
 	for key, e := range md.entries {
 		n, _ := e.current()
-		if n == number && !e.gone() && len(keys) > 0 && key.Authority == keys[0].Authority && !slices.Contains(keys, key) {
+		ours := slices.ContainsFunc(keys, func(k store.PatientKey) bool { return k.Authority == key.Authority })
+		if n == number && !e.gone() && ours && !slices.Contains(keys, key) {
 			return true
 		}
 	}

@@ -250,7 +250,7 @@ func (h *Handler) acknowledge(m *hl7v2.Message, code hl7v2.AckCode, text string)
 	if code == hl7v2.CA {
 		text = "" // a commit says nothing of what becomes of the message
 	}
-	return hl7v2.Reply(m, h.header(h.AckType.of(m))).MSA(code, control, text)
+	return hl7v2.Reply(m, h.header(h.AckType.of(m))).MSA(code, control, h.Results.say(text))
 }
 
 func (h *Handler) header(messageType string) hl7v2.Header {

@@ -72,15 +72,22 @@ type subject struct {
 	told   store.Told         // what the message says, where it is silent what the entry said
 	moves  []pair
 	gone   bool // the message deletes the patient
+
+	ids   identifiers // of PID
+	read  bool        // ids are those of a message
+	doubt bool        // an open item says that the number is not to be relied on
 }
 
 // subject reads whom the message is about, and what it says of that patient. It has no keys if
 // the message names no local number.
 func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject {
 	ids := h.identifiers(m)
-	s := subject{keys: h.localKeys(m.Repetitions(pathIdentifiers))}
-	if len(s.keys) == 0 || known.index == nil {
-		return subject{}
+	s := subject{ids: ids, read: true}
+	if known.index == nil {
+		return s
+	}
+	if s.keys = h.localKeys(m.Repetitions(pathIdentifiers)); len(s.keys) == 0 {
+		return s
 	}
 	s.moves, s.gone = h.pairs(m, event), movers[event] == deletes
 	s.before = s.entry(known, event)
@@ -95,7 +102,27 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 		s.told.Status = status
 	}
 	s.told.Print = p.print(s.told.NHSNumber)
+	s.doubt = known.inDoubt(s.before, s.number())
 	return s
+}
+
+// number is the NHS number that the message has, or, if it is not read from one, that the index
+// has of the patient; ten digits, "" if there is none.
+func (s subject) number() string {
+	if !s.read {
+		n, _ := s.before.Current()
+		return n
+	}
+	n, _ := s.ids.number()
+	return n.Digits()
+}
+
+// say returns the words for MSA-3: while the patient's number is in doubt, nothing else is said.
+func (s subject) say(text string) string {
+	if s.doubt {
+		return numberInDoubt
+	}
+	return text
 }
 
 // entry finds what the index knows of the subject: the entry of the first number that it has,

@@ -34,6 +34,28 @@ type reply struct {
 	reason  string      // without patient data
 	forget  bool        // the answer says "not now": it is not kept for a resend
 	work    *store.Work // what is still to be done after it
+
+	says        string        // MSA-3, in its default words
+	number      numberRule    // what becomes of the NHS number that the message has
+	fresh       bool          // Spine was asked, just now
+	named       pds.NHSNumber // the number that Spine named, to be used or not
+	record      *pds.Patient  // what Spine knows of the patient; nil if it did not say
+	differences []string      // the fields in which that differs from the message
+}
+
+// learned adds to a reply what an answer brought.
+func (r reply) learned(d decision, res pds.Result) reply {
+	r.number, r.named, r.record, r.fresh = d.number, res.NHSNumber, res.Patient, d.status != ""
+	return r
+}
+
+// inAnswer returns the result as an answer tells it: there a number is replaced, but never taken
+// away.
+func (r reply) inAnswer() reply {
+	if r.number != numberFound {
+		r.number = numberKept
+	}
+	return r
 }
 
 // A route makes the plan for messages of one kind.
@@ -78,7 +100,7 @@ func (h *Handler) planFor(x *exchange, known *recall) (p plan) {
 	x.name(m)
 	p = h.planMessage(m, known)
 	p.deferred = h.accepts(m) && !p.query
-	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p.request)
+	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p)
 	x.facts.Reason = x.oddities() // some show only when a value is read
 	return p
 }
@@ -198,11 +220,14 @@ func (h *Handler) route(m *hl7v2.Message, known *recall) plan {
 
 // keys returns what the exchange will be found by: the trust's own number and the NHS
 // number that is asked about.
-func (h *Handler) keys(m *hl7v2.Message, req *pds.Request) (localID, nhsNumber string) {
-	if req != nil {
-		return req.Who.LocalID, req.NHSNumber.Digits()
+func (h *Handler) keys(m *hl7v2.Message, p plan) (localID, nhsNumber string) {
+	if p.request != nil {
+		return p.request.Who.LocalID, p.request.NHSNumber.Digits()
 	}
-	ids := h.identifiers(m)
+	ids := p.subject.ids
+	if !p.subject.read {
+		ids = h.identifiers(m)
+	}
 	if n, ok := ids.number(); ok {
 		nhsNumber = n.Digits()
 	}

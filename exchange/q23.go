@@ -36,6 +36,7 @@ func (q *query) source(s description) *fault {
 		}
 	}
 	q.asked = req.NHSNumber
+	q.doubt = q.inDoubt()
 	entry, _, bad := q.entry(req)
 	found := entry.Key.LocalID != ""
 	switch {
@@ -110,15 +111,15 @@ func (q *query) replyPIX(res pds.Result, err error, verified pds.NHSNumber) repl
 		r.reason = reasonOf(err)
 		return r
 	}
-	d, _ := q.subject.decide(q.known, q.want, res)
-	r := q.pixOutcome(res, d, verified)
-	r.reason = res.Reason
+	d, _ := q.h.decide(q.subject, q.known, q.want, res)
+	r := q.pixOutcome(res, d, verified).learned(d, res)
+	r.reason, r.says = res.Reason, textOf[d.outcome]
 	return r
 }
 
 func (q *query) pixOutcome(res pds.Result, d decision, verified pds.NHSNumber) reply {
 	switch {
-	case d.status == "NSTS01":
+	case d.verified():
 		text := ""
 		if d.outcome == store.Superseded {
 			text = textOf[d.outcome]

@@ -30,6 +30,7 @@ type query struct {
 	foreign bool             // its authority is none of our domains: it may be known all the same
 	asked   pds.NHSNumber    // the NHS number that is asked about, if one is
 	subject subject          // the entry of the index that the question is about, if it is about one
+	doubt   bool             // its number is with the back office
 }
 
 // criterion is one thing a question says of the patient, and where it says it.
@@ -139,6 +140,7 @@ func (q *query) request() (req pds.Request, known bool, bad *fault) {
 		return req, true, bad
 	}
 	q.asked = req.NHSNumber
+	q.doubt = q.inDoubt()
 	if known, bad = q.complete(&req); bad != nil || !known {
 		return req, known, bad
 	}
@@ -261,9 +263,9 @@ func (q *query) reply(res pds.Result, err error) reply {
 		r.reason = reasonOf(err)
 		return r
 	}
-	d, _ := q.subject.decide(q.known, q.want, res)
-	r := q.outcome(res, d)
-	r.reason = res.Reason
+	d, _ := q.h.decide(q.subject, q.known, q.want, res)
+	r := q.outcome(res, d).learned(d, res)
+	r.reason, r.says = res.Reason, textOf[d.outcome]
 	return r
 }
 
@@ -271,10 +273,10 @@ func (q *query) outcome(res pds.Result, d decision) reply {
 	switch {
 	case d.outcome == store.HeldElsewhere:
 		return q.notFound(d, textOf[d.outcome])
-	case res.Outcome == pds.Matched:
-		return q.found(res, q.notUsed(), "NSTS01", d.outcome)
-	case res.Outcome == pds.Superseded:
-		return q.found(res, textOf[d.outcome], "NSTS01", d.outcome)
+	case d.verified() && res.Outcome == pds.Matched:
+		return q.found(res, q.notUsed(), d.status, d.outcome)
+	case d.verified():
+		return q.found(res, textOf[d.outcome], d.status, d.outcome)
 	case res.Outcome == pds.Stale:
 		return q.stale(res)
 	case res.Outcome == pds.ManyMatches:
@@ -368,7 +370,7 @@ func (q *query) nack(f fault) reply {
 // begin writes MSH, MSA, ERR, QAK and the echo. count is how many patients follow, -1 when
 // the question was not dealt with.
 func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, status string, count int) *hl7v2.Builder {
-	b := hl7v2.Reply(q.m, q.h.header(q.answerType)).MSA(code, q.m.Raw(pathControlID), text)
+	b := hl7v2.Reply(q.m, q.h.header(q.answerType)).MSA(code, q.m.Raw(pathControlID), q.h.Results.say(q.say(code, text)))
 	if len(faults) > 0 {
 		b.ERR(faults...)
 	}
@@ -388,12 +390,37 @@ func (q *query) begin(code hl7v2.AckCode, text string, faults []hl7v2.Fault, sta
 	return b
 }
 
+// say returns the words for MSA-3. An answer about a number that is in doubt says so and nothing
+// else; a refusal says what is wrong with the question.
+func (q *query) say(code hl7v2.AckCode, text string) string {
+	if q.doubt && code == hl7v2.AA {
+		return numberInDoubt
+	}
+	return text
+}
+
+// inDoubt tells whether the number that is asked about, or that of the record that is, is with the
+// back office.
+func (q *query) inDoubt() bool {
+	if q.known.backlog == nil {
+		return false
+	}
+	if q.local.LocalID != "" {
+		entry, _, _ := q.byLocal(q.local)
+		number, _ := entry.Current()
+		return q.known.inDoubt(entry, number)
+	}
+	return !q.asked.IsZero() && slices.ContainsFunc(q.known.bearers(q.asked.Digits()), func(entry store.Patient) bool {
+		return q.known.inDoubt(entry, q.asked.Digits())
+	})
+}
+
 // identifiersOf returns the repetitions of PID-3: the NHS number unless it is zero, and local
 // numbers.
 func (q *query) identifiersOf(b *hl7v2.Builder, n pds.NHSNumber, locals []store.PatientKey) []string {
 	var all []string
 	if !n.IsZero() {
-		all = append(all, nhsIdentifier(b, n))
+		all = append(all, nhsIdentifier(b, n.Digits()))
 	}
 	for _, key := range locals {
 		all = append(all, q.h.localIdentifier(b, key))

@@ -13,6 +13,9 @@ import (
 // failure to read stays: what is planned without an answer must not be carried out.
 type recall struct {
 	index    store.Index // nil: nothing is known of anybody
+	outbox   store.Outbox
+	backlog  store.Backlog
+	whatever bool // the message is planned although its event is not traced
 	ctx      context.Context
 	timeout  time.Duration
 	exchange store.ID
@@ -21,7 +24,7 @@ type recall struct {
 }
 
 func (x *exchange) recall() *recall {
-	return &recall{index: x.h.Index, ctx: context.WithoutCancel(x.ctx), timeout: x.h.CommitTimeout, exchange: x.id, arrived: x.start}
+	return &recall{index: x.h.Index, outbox: x.h.Outbox, backlog: x.h.Backlog, ctx: context.WithoutCancel(x.ctx), timeout: x.h.CommitTimeout, exchange: x.id, arrived: x.start}
 }
 
 func (k *recall) patient(key store.PatientKey) (p store.Patient, ok bool) {
@@ -62,6 +65,30 @@ func (k *recall) bearers(nhsNumber string) (all []store.Patient) {
 		n, _ := p.Current()
 		return p.Gone() || n != nhsNumber && p.Told.NHSNumber != nhsNumber
 	})
+}
+
+// items returns the open items about an entry.
+func (k *recall) items(key store.PatientKey) (all []store.Item) {
+	if k.backlog == nil {
+		return nil
+	}
+	k.read(func(ctx context.Context) (err error) {
+		all, err = k.backlog.Items(ctx, store.ItemQuery{Patient: key, Limit: mostNamed})
+		return err
+	})
+	return all
+}
+
+// updates returns the updates about an entry since a time, newest first.
+func (k *recall) updates(destination string, key store.PatientKey, since time.Time) (all []store.Letter) {
+	if k.outbox == nil || key == (store.PatientKey{}) {
+		return nil
+	}
+	k.read(func(ctx context.Context) (err error) {
+		all, err = k.outbox.Told(ctx, destination, key, since, mostNamed)
+		return err
+	})
+	return all
 }
 
 func (k *recall) read(ask func(context.Context) error) {

@@ -29,12 +29,14 @@ func TestRequirementsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ids []string
-	for _, m := range regexp.MustCompile(`(?m)^\| (T-PDS-[0-9a-z]+) \|.*\| (?:met|part: .+) \|$`).FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| (T-(?:PDS|DQ)-[0-9a-z]+) \|.*\| (?:met|part: .+) \|$`).FindAllStringSubmatch(string(page), -1) {
 		ids = append(ids, m[1])
 	}
 	want := []string{
 		"T-PDS-00", "T-PDS-01", "T-PDS-02", "T-PDS-03", "T-PDS-04", "T-PDS-05", "T-PDS-06a", "T-PDS-06b", "T-PDS-06c",
 		"T-PDS-07", "T-PDS-08", "T-PDS-09", "T-PDS-10", "T-PDS-11", "T-PDS-12", "T-PDS-13",
+		"T-DQ-01", "T-DQ-02", "T-DQ-03", "T-DQ-04", "T-DQ-05", "T-DQ-06", "T-DQ-07", "T-DQ-08", "T-DQ-09", "T-DQ-10",
+		"T-DQ-11", "T-DQ-12", "T-DQ-13", "T-DQ-14",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("ids of the page (-want +got):\n%s", diff)
@@ -50,7 +52,7 @@ func TestRequirementsPage(t *testing.T) {
 		}
 	}
 	for test := range folders["exchange"].tests {
-		if strings.HasPrefix(test, "TestTPDS") && !strings.Contains(string(page), "`exchange "+test+"`") {
+		if (strings.HasPrefix(test, "TestTPDS") || strings.HasPrefix(test, "TestTDQ")) && !strings.Contains(string(page), "`exchange "+test+"`") {
 			t.Errorf("the page does not name %s", test)
 		}
 	}

@@ -88,6 +88,7 @@ func TestRows(t *testing.T) {
 		{"row 57: three kinds of failure, then an answer", row57},
 		{"row 58: local copy, refused question", row58},
 		{"row 59: the new number is another record's", row59},
+		{"row 61: what the PAS answers", row61},
 		{"row 63: an older message after a newer one", row63},
 		{"row 64: A19 by NHS number", row64},
 		{"row 65: A19 for an unknown MRN", row65},

@@ -102,6 +102,36 @@ func (d *disk) Pending(ctx context.Context, parked bool, limit int) ([]store.Wor
 // NextDue implements [store.Queue].
 func (d *disk) NextDue(ctx context.Context) (time.Time, bool, error) { return d.store().NextDue(ctx) }
 
+// Next implements [store.Outbox].
+func (d *disk) Next(ctx context.Context, destination string, lease time.Duration) (store.Letter, time.Time, error) {
+	return d.store().Next(ctx, destination, lease)
+}
+
+// Letters implements [store.Outbox].
+func (d *disk) Letters(ctx context.Context, state store.LetterState, limit int) ([]store.Letter, error) {
+	return d.store().Letters(ctx, state, limit)
+}
+
+// Letter implements [store.Outbox].
+func (d *disk) Letter(ctx context.Context, position int64) (store.Letter, bool, error) {
+	return d.store().Letter(ctx, position)
+}
+
+// Told implements [store.Outbox].
+func (d *disk) Told(ctx context.Context, destination string, patient store.PatientKey, since time.Time, limit int) ([]store.Letter, error) {
+	return d.store().Told(ctx, destination, patient, since, limit)
+}
+
+// Items implements [store.Backlog].
+func (d *disk) Items(ctx context.Context, q store.ItemQuery) ([]store.Item, error) {
+	return d.store().Items(ctx, q)
+}
+
+// Item implements [store.Backlog].
+func (d *disk) Item(ctx context.Context, number int64) (store.Item, bool, error) {
+	return d.store().Item(ctx, number)
+}
+
 // Heads implements [store.Audit].
 func (d *disk) Heads(ctx context.Context) ([]store.Head, error) { return d.store().Heads(ctx) }
 
@@ -133,6 +163,11 @@ func (d *disk) Named(ctx context.Context, localID string, limit int) ([]store.Pa
 // Holders implements [store.Index].
 func (d *disk) Holders(ctx context.Context, nhsNumber string, limit int) ([]store.Patient, error) {
 	return d.store().Holders(ctx, nhsNumber, limit)
+}
+
+// Entries implements [store.Index].
+func (d *disk) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
+	return d.store().Entries(ctx, after, limit)
 }
 
 // Reindex implements [store.Index].

@@ -93,17 +93,15 @@ func (h *Handler) ask(ctx context.Context, req pds.Request) (res pds.Result, err
 func (t *tracing) finish(res pds.Result, err error) {
 	x := t.x
 	facts := finished(t.want, res, err)
-	var found []store.Patient
+	var c store.Commit
+	var after sequel
 	if err == nil {
-		known := x.recall()
-		d, _ := x.plan.subject.decide(known, t.want, res)
-		switch {
-		case known.err != nil: // who else holds the number is not known: nothing is decided
-			err = known.err
-			facts = finished(t.want, res, err)
-		case d.status != "":
-			facts.Outcome, facts.Decision = d.outcome.String(), d.status
-			found = x.found(d.outcome, foundBy(d, res), d.status)
+		var r reply
+		if r, after, err = t.conclude(res); err != nil { // who else holds the number is not known: nothing is decided
+			facts, after = finished(t.want, res, err), sequel{}
+		} else if r.status != "" {
+			facts.Outcome, facts.Decision = r.outcome.String(), r.status
+			c.Patients = x.found(r.outcome, r.found, r.status)
 		}
 	}
 	if t.work.Exchange != x.id {
@@ -111,15 +109,26 @@ func (t *tracing) finish(res pds.Result, err error) {
 	}
 	s := x.after(t.work, res, err)
 	x.settled = s.Again.IsZero() && !s.Park
-	x.settle(facts, s, found...)
+	x.settle(c, facts, s, after)
 }
 
-// foundBy is the number that a decision goes with.
-func foundBy(d decision, res pds.Result) pds.NHSNumber {
-	if d.status == "NSTS01" {
-		return res.NHSNumber
+// conclude says what a result means that its sender did not wait for, and what follows from it.
+func (t *tracing) conclude(res pds.Result) (r reply, after sequel, err error) {
+	x := t.x
+	known := x.recall()
+	d, ok := x.h.decide(x.plan.subject, known, t.want, res)
+	if known.err != nil {
+		return r, after, known.err
 	}
-	return pds.NHSNumber{}
+	r = reply{outcome: outcomeOf(t.want, res), says: textOf[d.outcome], reason: res.Reason, found: foundBy(d, res)}.learned(d, res)
+	switch {
+	case ok:
+		r.outcome, r.status = d.outcome, d.status
+	case r.outcome == store.Refused:
+		r.says = questionRefused
+	}
+	after, err = x.sequel(r, true)
+	return r, after, err
 }
 
 // finished says how a trace ended, in the words of an exchange's outcome.

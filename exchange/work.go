@@ -119,6 +119,7 @@ func (h *Handler) reopen(ctx context.Context, w store.Work) (x *exchange, err er
 		}
 	}()
 	known := x.recall()
+	known.whatever = w.Kind == store.Changed
 	for e, err := range h.Audit.Events(ctx, store.Query{Exchange: w.Exchange}) {
 		if err != nil {
 			return x, fmt.Errorf("exchange: reopen: %w", err)
@@ -161,14 +162,21 @@ func (x *exchange) park(w store.Work) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	const reason = "the message cannot be read any more"
-	x.settle(store.Facts{Outcome: "unfinished", Reason: reason},
-		store.Settlement{Exchange: x.id, Attempt: w.Attempt, Park: true, Reason: reason})
+	x.settle(store.Commit{}, store.Facts{Outcome: "unfinished", Reason: reason},
+		store.Settlement{Exchange: x.id, Attempt: w.Attempt, Park: true, Reason: reason}, sequel{})
 }
 
 // obsolete ends an item whose message is not to be traced any more: a newer one came, or the
 // same patient was traced since.
 func (x *exchange) obsolete(w store.Work) {
 	r := x.plan.reply(pds.Result{}, nil)
+	after, err := x.sequel(r, true)
+	if err == nil {
+		err = x.plan.known.err
+	}
+	if err != nil {
+		return // it is tried again when the claim ends
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	facts := store.Facts{
@@ -178,18 +186,21 @@ func (x *exchange) obsolete(w store.Work) {
 	if r.work != nil && r.work.Kind == w.Kind { // still too early
 		s.Again, s.Reason = r.work.Due, store.Text(r.reason)
 	}
-	x.settle(facts, s)
+	x.settle(store.Commit{}, facts, s, after)
 }
 
-// settle commits how an attempt at an item ended. The caller holds mu.
-func (x *exchange) settle(facts store.Facts, s store.Settlement, found ...store.Patient) {
-	c := store.Commit{Patients: found}
+// settle commits how an attempt at an item ended, and what follows from it. The caller holds mu.
+func (x *exchange) settle(c store.Commit, facts store.Facts, s store.Settlement, after sequel) {
 	if !x.plan.query {
 		c.Settled = []store.Settlement{s}
 	}
-	if _, err := x.commit(c, store.Entry{Kind: store.Finished, Facts: facts}); err != nil {
+	c.Letters, c.Items = after.letters, after.items
+	after.note(&facts)
+	if _, err := x.commit(c, append(after.entries, store.Entry{Kind: store.Finished, Facts: facts})...); err != nil {
 		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
+		return
 	}
+	x.posted(after)
 }
 
 // backoff is how long after an attempt the next one is made; the last holds for all further.

@@ -1,0 +1,264 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"spinetrace/hl7v2"
+	"spinetrace/store"
+)
+
+// What follows from a reply beside the reply itself (spec/hl7v2.md 6): letters, which leave by the
+// outbox, and items for people. It is committed together with what it follows from.
+
+// sequel is what follows from one reply.
+type sequel struct {
+	entries     []store.Entry // one for each letter, with its bytes
+	letters     []store.Letter
+	items       []store.Item
+	differences []string
+}
+
+// sequel says what follows from r. late tells that the message has been answered before. The error
+// is that of the index or the outbox: then nothing may be concluded.
+func (x *exchange) sequel(r reply, late bool) (sequel, error) {
+	var f sequel
+	if x.m == nil {
+		return f, nil
+	}
+	known := x.recall()
+	if r.fresh && !x.plan.query {
+		r.differences = x.h.person(x.m, person{}).differences(r.record)
+	}
+	f.differences, f.items = r.differences, x.items(r, known)
+	if !x.plan.query && strings.HasPrefix(x.plan.name, "ADT") {
+		x.forward(&f, r, late)
+		x.acknowledge(&f, r, late)
+		x.update(&f, r, late, known)
+	}
+	return f, known.err
+}
+
+// forward sends an ADT on that is just being answered: with what the answer brings home in it. What
+// is found later follows as an update.
+func (x *exchange) forward(f *sequel, r reply, late bool) {
+	if !x.h.Forwards || late || r.says == ownMessage || r.ack != hl7v2.AA && r.ack != hl7v2.CA {
+		return
+	}
+	bytes := x.frame
+	if r.status != "" {
+		if m, err := x.h.enriched(x.m, r); err == nil { // else as it came: it must not be lost
+			bytes = m.Bytes()
+		}
+	}
+	x.post(f, store.Letter{Destination: ToForward, Kind: store.Forwarded, ControlID: x.m.Raw(pathControlID)}, bytes)
+}
+
+// acknowledge sends the application acknowledgement that a sender in enhanced mode asked for,
+// once there is something to tell: a commit acknowledgement says nothing of it.
+func (x *exchange) acknowledge(f *sequel, r reply, late bool) {
+	h := x.h
+	asked := strings.ToUpper(x.m.Get(pathApplicationAck))
+	if !h.AppAcks || !h.accepts(x.m) || asked != "AL" && asked != "SU" || unended(store.Facts{Outcome: r.outcome.String()}) {
+		return
+	}
+	if !late && r.ack != hl7v2.CA {
+		return // it was refused
+	}
+	name := letterName(x.id, store.Acknowledgement, 0)
+	header := h.header(h.AckType.of(x.m))
+	header.ControlID, header.AcceptAck, header.ApplicationAck = name, "AL", "NE"
+	b := hl7v2.Reply(x.m, header).MSA(hl7v2.AA, x.m.Raw(pathControlID), h.Results.say(r.says))
+	if r.status != "" {
+		h.patientBack(b, x.m, r.inAnswer(), false)
+	}
+	x.post(f, store.Letter{Destination: ToPAS, Kind: store.Acknowledgement, ControlID: name}, b.Bytes())
+}
+
+// mostUpdates is how many updates one patient may cause in an hour: more are a loop, or two
+// systems that disagree (spec/hl7v2.md 6.4).
+const mostUpdates = 3
+
+// update sends a result home that changes the NHS number or its status.
+func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
+	if r.status == "" || !x.changes(r) {
+		return
+	}
+	for _, destination := range x.h.updated(late) {
+		tells := x.h.tells(x.m, x.plan.subject.ids)
+		switch r.number {
+		case numberFound:
+			tells.number = r.found.Digits()
+		case numberOmitted, numberNulled:
+			tells.number = ""
+		default:
+		}
+		l := store.Letter{
+			Destination: destination, Kind: store.Update, ControlID: letterName(x.id, store.Update, r.outcome),
+			Basis: x.plan.subject.told.Print, Mark: tells.mark(strings.TrimPrefix(r.status, statusPrefix)),
+		}
+		switch known.before(l, x.plan.subject, x.h.Now()) {
+		case toldAlready:
+			continue
+		case toldTooOften:
+			f.items = append(f.items, x.overrun(l, r))
+			continue
+		case toldNothing:
+		}
+		bytes, err := x.h.updateMessage(x.m, r, l.ControlID)
+		if err != nil {
+			x.h.Log.ErrorContext(x.ctx, "update cannot be written", "exchange", x.id, "err", err)
+			continue
+		}
+		x.post(f, l, bytes)
+	}
+}
+
+// updated are the destinations of an update. Those whom messages are forwarded to have the result
+// in the message itself, unless it comes late.
+func (h *Handler) updated(late bool) []string {
+	var all []string
+	if h.Updates {
+		all = append(all, ToPAS)
+	}
+	if h.Forwards && late {
+		all = append(all, ToForward)
+	}
+	return all
+}
+
+// changes tells whether the result is other than what the message says.
+func (x *exchange) changes(r reply) bool {
+	number := x.plan.subject.number()
+	switch {
+	case x.h.status(x.m) != strings.TrimPrefix(r.status, statusPrefix):
+		return true
+	case r.number == numberFound:
+		return number != r.found.Digits()
+	}
+	return r.number != numberKept && len(x.plan.subject.ids.nhs) > 0
+}
+
+// What was told of a patient before.
+type toldBefore uint8
+
+const (
+	toldNothing  toldBefore = iota
+	toldAlready             // the same is on its way, or was sent after the message was written
+	toldTooOften            // it would be one update too many
+)
+
+// before compares an update with those before it.
+func (k *recall) before(l store.Letter, s subject, now time.Time) toldBefore {
+	recent := k.updates(l.Destination, s.key(), now.Add(-echoTime))
+	if len(recent) > 0 {
+		last := recent[0]
+		unknowing := last.State == store.Waiting || last.At.After(s.told.At)
+		if last.Mark == l.Mark && last.Exchange != k.exchange && last.State != store.Dropped && last.State != store.Parked && unknowing {
+			return toldAlready
+		}
+	}
+	within := 0
+	for _, past := range recent {
+		if past.At.After(now.Add(-time.Hour)) && past.ControlID != l.ControlID {
+			within++
+		}
+	}
+	if within >= mostUpdates {
+		return toldTooOften
+	}
+	return toldNothing
+}
+
+// echoTime is for how long an update is known when it comes back.
+const echoTime = 24 * time.Hour
+
+// echo tells a message that repeats the last update under somebody else's name. One without a
+// status may be the echo of a system that keeps none.
+func (h *Handler) echo(m *hl7v2.Message, s subject, known *recall) bool {
+	if !h.Updates || len(s.keys) == 0 {
+		return false
+	}
+	recent := slices.DeleteFunc(known.updates(ToPAS, s.key(), h.Now().Add(-echoTime)), func(l store.Letter) bool {
+		return l.State == store.Dropped
+	})
+	if len(recent) == 0 {
+		return false
+	}
+	tells, status := h.tells(m, s.ids), h.status(m)
+	for n := '1'; n <= '8'; n++ {
+		if each := "0" + string(n); (status == "" || status == each) && tells.mark(each) == recent[0].Mark {
+			return true
+		}
+	}
+	return false
+}
+
+// overrun is the item about an update that was not made.
+func (x *exchange) overrun(l store.Letter, r reply) store.Item {
+	s := x.plan.subject
+	d := x.itemDoc(r)
+	d.Destination = l.Destination
+	d.Reason = fmt.Sprintf("more than %d updates in an hour: the destination does not keep them, or another system changes them back", mostUpdates)
+	return store.Item{
+		Kind: store.Overrun, Subject: subjectOf(s.key(), x.id), Patient: s.key(), Exchange: x.id, NHSNumber: s.number(),
+		Doc: d.JSON(), Notify: x.h.Notify[store.Overrun],
+	}
+}
+
+// post puts a letter into the outbox, and its bytes into the journal.
+func (x *exchange) post(f *sequel, l store.Letter, bytes []byte) {
+	l.Exchange, l.Patient = x.id, x.plan.subject.key()
+	f.letters = append(f.letters, l)
+	facts := store.Facts{Destination: l.Destination, ControlID: l.Fit().ControlID, Type: l.Kind.String()}
+	f.entries = append(f.entries, store.Entry{
+		Kind: store.Queued, Facts: facts, Parts: []store.Part{{Kind: store.Sent, Data: bytes}},
+	})
+}
+
+// note puts into the facts of the event that tells the result what follows from it.
+func (f sequel) note(facts *store.Facts) {
+	var kinds []string
+	for _, i := range f.items {
+		kinds = append(kinds, i.Kind.String())
+	}
+	facts.Items, facts.Differences = strings.Join(kinds, ", "), fieldsOf(f.differences)
+}
+
+// posted tells the relays that there is something in the outbox.
+func (x *exchange) posted(f sequel) {
+	if len(f.letters) > 0 || len(f.items) > 0 {
+		x.h.Posted()
+	}
+}
+
+// Overtaken says why an update is not to be sent any more, "" if it is: the patient was merged
+// away, or has changed since the result was found, or a newer update was delivered. again is the
+// trace to be made instead. It is for [Relay.Overtaken].
+func (h *Handler) Overtaken(ctx context.Context, l store.Letter) (reason string, again *store.Work, err error) {
+	h.defaults()
+	if l.Kind != store.Update || l.Patient == (store.PatientKey{}) {
+		return "", nil, nil
+	}
+	known := &recall{index: h.Index, outbox: h.Outbox, ctx: ctx, timeout: h.CommitTimeout, exchange: l.Exchange}
+	p, ok := known.patient(l.Patient)
+	newer := slices.ContainsFunc(known.updates(l.Destination, l.Patient, l.At), func(other store.Letter) bool {
+		return other.Position > l.Position && other.State == store.Delivered
+	})
+	switch {
+	case known.err != nil:
+		return "", nil, known.err
+	case ok && p.Gone():
+		return "the patient was merged away", nil, nil
+	case newer:
+		return "a newer update was delivered", nil, nil
+	case ok && p.Told.Print != l.Basis:
+		return "the patient has changed since", &store.Work{
+			Exchange: p.Told.Exchange, Patient: l.Patient, Kind: store.Changed, Due: h.Now().Add(h.Budget), Reason: "changed while a result was on its way",
+		}, nil
+	}
+	return "", nil, nil
+}
