@@ -65,6 +65,7 @@ func TestMetricsInReadme(t *testing.T) {
 	m := newMetrics(thisBuild())
 	m.watch(closedStore{}, func() error { return nil })
 	m.watchCertificates(new(certificates))
+	m.watchBacklog(nil, nil)
 	found := make(chan *prometheus.Desc, 1000)
 	m.registry.Describe(found)
 	close(found)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,8 +17,11 @@ import (
 	"spinetrace/store"
 )
 
+// action is what a command can do. Its args are those behind its name.
+type action = func(ctx context.Context, c console, args []string) error
+
 // audits are the actions of `audit`.
-var audits = map[string]func(ctx context.Context, c console, args []string) error{
+var audits = map[string]action{
 	"head":    auditHead,
 	"reindex": auditReindex,
 	"report":  auditReport,
@@ -27,12 +31,17 @@ var audits = map[string]func(ctx context.Context, c console, args []string) erro
 
 // audit reads the journal.
 func audit(ctx context.Context, c console, args []string) error {
+	fs := newFlags("audit", "audit show | verify | head | report | reindex [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got, report lists what waits and what is amiss, reindex makes the index of\npatients anew. Each has flags of its own; audit ACTION -h shows them.")
+	return act(ctx, c, fs, audits, args)
+}
+
+// act runs the action that args begin with, and explains by fs what there is.
+func act(ctx context.Context, c console, fs *flag.FlagSet, actions map[string]action, args []string) error {
 	name, rest := cutAction(args)
-	if action, ok := audits[name]; ok {
-		return action(ctx, c, rest)
+	if do, ok := actions[name]; ok {
+		return do(ctx, c, rest)
 	}
-	fs := newFlags("audit", "audit show | verify | head | report | reindex [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got, report lists what waits, reindex makes the index of patients anew. Each has flags of its own; audit ACTION -h shows them.")
-	known := strings.Join(slices.Sorted(maps.Keys(audits)), ", ")
+	known := strings.Join(slices.Sorted(maps.Keys(actions)), ", ")
 	if name != "" {
 		return usageError(fmt.Sprintf("%q is unknown; there are %s", name, known))
 	}

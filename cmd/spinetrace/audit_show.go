@@ -234,7 +234,7 @@ func (s showing) tell(ctx context.Context, page *bytes.Buffer, db store.Audit, s
 
 // shows tells whether bodies of a kind were asked for.
 func (s showing) shows(kind store.PartKind) bool {
-	return s.bodies || kind == store.Frame || kind == store.Reply
+	return s.bodies || isMessage(kind)
 }
 
 // eventJSON is an event for programs: the document that the chain's hashes are made of, byte

@@ -29,6 +29,19 @@ var bodies = map[store.PartKind]struct{ name, mark string }{
 	store.Reply:    {"message out", "  < "},
 	store.Request:  {"question", "  ? "},
 	store.Response: {"answer", "  ! "},
+
+	store.Sent:         {"letter", "  < "},
+	store.Acknowledged: {"its answer", "  > "},
+}
+
+// isMessage tells the bodies that are HL7, and shown unasked.
+func isMessage(kind store.PartKind) bool {
+	switch kind {
+	case store.Frame, store.Reply, store.Sent, store.Acknowledged:
+		return true
+	default:
+		return false
+	}
 }
 
 // headline says in two lines what the story is of and how it ended.
@@ -108,7 +121,7 @@ func (s showing) tellBody(page *bytes.Buffer, d store.Digest, parts []store.Part
 	fmt.Fprintf(page, "  %-17s %s\n", name, size)
 	if kept && i >= 0 && s.shows(parts[i].Kind) {
 		kind, print := parts[i].Kind, hl7v2.Format
-		if kind == store.Frame || kind == store.Reply {
+		if isMessage(kind) {
 			print = messagePrinter(s.fields)
 		}
 		writeBody(page, bodies[kind].mark, parts[i].Data, print)
@@ -265,6 +278,11 @@ func factRows(f store.Facts) []factRow {
 		{"host", f.Host},
 		{"from", number(f.From)},
 		{"to", number(f.To)},
+		{"destination", f.Destination},
+		{"letter", number(f.Letter)},
+		{"items raised", f.Items},
+		{"item", number(f.Item)},
+		{"differs in", f.Differences},
 	}
 }
 

@@ -93,6 +93,10 @@ var tries = []struct {
 	{"back end", func(ctx context.Context, cfg *config) (string, error) {
 		return backends[cfg.Backend].reach(ctx, cfg)
 	}},
+	{"PAS", func(ctx context.Context, cfg *config) (string, error) { return cfg.peers()[0].reach(ctx) }},
+	{"forward", func(ctx context.Context, cfg *config) (string, error) { return cfg.peers()[1].reach(ctx) }},
+	{"webhook", reachWebhook},
+	{"mail", reachMail},
 }
 
 func (r *report) try(ctx context.Context, cfg *config, timeout time.Duration) {

@@ -22,7 +22,9 @@ import (
 // the variable, default what it is when the variable is missing, shown what the table
 // of settings says instead of a default that is worked out, oneof, min and max what
 // is accepted, desc the meaning. The names are written out in full, because envconfig would
-// otherwise accept the variable without its prefix as well: LOG_LEVEL, STORE.
+// otherwise accept the variable without its prefix as well: LOG_LEVEL, STORE. A field with the
+// tag family is a struct of settings that share a beginning: in their tags %FAMILY% stands for it,
+// %PEER% for the tag peer.
 type config struct {
 	ODS         string `envconfig:"SPINETRACE_ODS" shown:"required by serve and trace" desc:"the trust's ODS code; MSH-4 of what we originate"`
 	Application string `envconfig:"SPINETRACE_APPLICATION" default:"SPINETRACE" desc:"MSH-3 of what we originate"`
@@ -123,6 +125,27 @@ type config struct {
 	PDSGenderCheck      string        `envconfig:"SPINETRACE_PDS_GENDER_CHECK" default:"reject" oneof:"reject,warn" desc:"a search that finds the opposite sex"`
 	PDSMinScore         Share         `envconfig:"SPINETRACE_PDS_MIN_SCORE" default:"0.85" desc:"least score of a search hit"`
 
+	Return             List          `envconfig:"SPINETRACE_RETURN" shown:"a31 if PAS_ADDR is set, else none" desc:"how results come back, beside the answer: list of a31 (to PAS_ADDR) and forward (every ADT to FORWARD_ADDR), or none alone"`
+	PAS                destination   `family:"PAS" peer:"the PAS that A31 are sent to"`
+	Forward            destination   `family:"FORWARD" peer:"the system that ADT are forwarded to"`
+	A31Profile         string        `envconfig:"SPINETRACE_A31_PROFILE" default:"minimal" oneof:"minimal,copy" desc:"what an A31 holds: minimal is the identifiers and what Spine was asked with; copy is the message that it follows from, with PID-3 and PID-32 changed"`
+	A31Receiver        string        `envconfig:"SPINETRACE_A31_RECEIVER" shown:"whoever sent the message" desc:"MSH-5 and MSH-6 of an A31: APPLICATION^FACILITY, or ROUTE"`
+	A31NumberFirst     bool          `envconfig:"SPINETRACE_A31_NUMBER_FIRST" default:"false" desc:"the NHS number is the first repetition of an A31's PID-3"`
+	ResultsFile        string        `envconfig:"SPINETRACE_RESULTS_FILE" shown:"none" desc:"file: a table that replaces rows of the table of results"`
+	ReferAllSuperseded bool          `envconfig:"SPINETRACE_REFER_ALL_SUPERSEDED" default:"false" desc:"a superseded number stays in PID-3 with NSTS05, and the clerks decide"`
+	OutboxAlertAfter   time.Duration `envconfig:"SPINETRACE_OUTBOX_ALERT_AFTER" default:"15m" min:"1m" max:"168h" desc:"a letter that waits longer for its destination is told of in the log"`
+
+	WebhookURL    URL    `envconfig:"SPINETRACE_WEBHOOK_URL" shown:"none" desc:"https URL that is told of every new item, by a POST of JSON; plain http to loopback only"`
+	WebhookToken  Secret `envconfig:"SPINETRACE_WEBHOOK_TOKEN" shown:"none" desc:"bearer token for WEBHOOK_URL"`
+	MailAddr      string `envconfig:"SPINETRACE_MAIL_ADDR" shown:"none" desc:"host:port of the mail server, by which MAIL_TO is told of every new item"`
+	MailTLS       string `envconfig:"SPINETRACE_MAIL_TLS" default:"starttls" oneof:"starttls,tls,off" desc:"TLS of the mail server; off to loopback only"`
+	MailFrom      string `envconfig:"SPINETRACE_MAIL_FROM" desc:"who the mail is from"`
+	MailTo        List   `envconfig:"SPINETRACE_MAIL_TO" desc:"who it goes to"`
+	MailUsername  string `envconfig:"SPINETRACE_MAIL_USERNAME" shown:"none" desc:"login at the mail server"`
+	MailPassword  Secret `envconfig:"SPINETRACE_MAIL_PASSWORD" shown:"none" desc:"its password"`
+	NotifyKinds   List   `envconfig:"SPINETRACE_NOTIFY_KINDS" shown:"all" desc:"kinds of items that are told of"`
+	NotifyLocalID bool   `envconfig:"SPINETRACE_NOTIFY_LOCAL_ID" default:"false" desc:"what is told of an item holds the local patient number; nothing else in it is a patient's"`
+
 	Store         Secret        `envconfig:"SPINETRACE_STORE" default:"sqlite:spinetrace.db" desc:"postgres://... or sqlite:PATH"`
 	Chain         string        `envconfig:"SPINETRACE_CHAIN" default:"main" desc:"this instance's audit chain; a second instance must have its own"`
 	CommitTimeout time.Duration `envconfig:"SPINETRACE_COMMIT_TIMEOUT" default:"900ms" min:"50ms" max:"1m" desc:"longest wait for a commit; then nothing positive is said"`
@@ -139,6 +162,8 @@ func (c *config) validate(f *faults) {
 	c.checkListener(f)
 	c.checkMessages(f)
 	c.checkBackend(f)
+	c.checkReturn(f)
+	c.checkNotices(f)
 	c.checkStore(f)
 	c.checkTimes(f)
 }
@@ -151,6 +176,7 @@ var (
 	eventCode   = regexp.MustCompile(`^A[0-9]{2}$`)
 	dnsName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$`)
 	headerValue = regexp.MustCompile(`^[!-~]([ -~]{0,198}[!-~])?$`)
+	secretText  = regexp.MustCompile(`^[!-~]+$`)
 	chainName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 )
 
@@ -305,6 +331,7 @@ func (c *config) require(f *faults) {
 	if b, ok := backends[c.Backend]; ok {
 		b.require(c, f)
 	}
+	c.checkResults(f)
 }
 
 // checkFiles reports the files that the settings name and that cannot be opened.
@@ -313,6 +340,8 @@ func (c *config) checkFiles(f *faults) {
 		{"MLLP_CERT", c.MLLPCert}, {"MLLP_KEY", c.MLLPKey}, {"MLLP_CLIENT_CA", c.MLLPClientCA},
 		{"SMSP_CERT", c.SMSPCert}, {"SMSP_KEY", c.SMSPKey}, {"SMSP_CA", c.SMSPCA},
 		{"PDS_KEY_FILE", c.PDSKeyFile}, {"PDS_CA", c.PDSCA},
+		{"PAS_CA", c.PAS.CA}, {"PAS_CERT", c.PAS.Cert}, {"PAS_KEY", c.PAS.Key},
+		{"FORWARD_CA", c.Forward.CA}, {"FORWARD_CERT", c.Forward.Cert}, {"FORWARD_KEY", c.Forward.Key},
 	} {
 		if s.path == "" {
 			continue

@@ -187,6 +187,51 @@ var badValues = []struct{ name, value, want string }{
 	{"PDS_FUZZY_FALLBACK", "some", "is not a switch"},
 	{"PDS_GENDER_CHECK", "ignore", "is not known; write one of reject, warn"},
 	{"PDS_MIN_SCORE", "85", "is not a share; write a number from 0 to 1"},
+	{"RETURN", "a31,fax", "has something that is not known; write a31, forward, both with a comma between, or none"},
+	{"RETURN", "a31", "has a31, but PAS_ADDR is not given"},
+	{"RETURN", "forward", "has forward, but FORWARD_ADDR is not given"},
+	{"RETURN", "none,none", "has none beside something else"},
+	{"PAS_ADDR", "pas.example.nhs.uk", "is not an address; write host:port"},
+	{"PAS_TLS", "yes", "is not known; write one of off, server, mutual"},
+	{"PAS_CA", "", "is empty"},
+	{"PAS_CERT", "cert.pem", "is given, but PAS_TLS is not mutual"},
+	{"PAS_KEY", "key.pem", "is given, but PAS_TLS is not mutual"},
+	{"PAS_SERVER_NAME", "a b", "is not a host name"},
+	{"PAS_RELEASE", "3", "is out of range; write 1 to 2"},
+	{"PAS_ACCEPT_CA", "always", "is not a switch"},
+	{"PAS_CONNECT_TIMEOUT", "10", "is not a duration"},
+	{"PAS_ANSWER_TIMEOUT", "1h", "is out of range"},
+	{"PAS_CONNECTION", "pool", "is not known; write one of keep, message"},
+	{"FORWARD_ADDR", "pas.example.nhs.uk", "is not an address; write host:port"},
+	{"FORWARD_TLS", "yes", "is not known; write one of off, server, mutual"},
+	{"FORWARD_CA", "", "is empty"},
+	{"FORWARD_CERT", "cert.pem", "is given, but FORWARD_TLS is not mutual"},
+	{"FORWARD_KEY", "key.pem", "is given, but FORWARD_TLS is not mutual"},
+	{"FORWARD_SERVER_NAME", "a b", "is not a host name"},
+	{"FORWARD_RELEASE", "3", "is out of range; write 1 to 2"},
+	{"FORWARD_ACCEPT_CA", "always", "is not a switch"},
+	{"FORWARD_CONNECT_TIMEOUT", "10", "is not a duration"},
+	{"FORWARD_ANSWER_TIMEOUT", "1h", "is out of range"},
+	{"FORWARD_CONNECTION", "pool", "is not known; write one of keep, message"},
+	{"A31_PROFILE", "full", "is not known; write one of minimal, copy"},
+	{"A31_RECEIVER", "PAS", "is no receiver; write APPLICATION^FACILITY, or ROUTE"},
+	{"A31_RECEIVER", "PAS^RXX|", "is no receiver"},
+	{"A31_NUMBER_FIRST", "perhaps", "is not a switch"},
+	{"RESULTS_FILE", "/nowhere/results.csv", "names a file that cannot be read"},
+	{"REFER_ALL_SUPERSEDED", "some", "is not a switch"},
+	{"OUTBOX_ALERT_AFTER", "1s", "is out of range; write 1m to 168h"},
+	{"WEBHOOK_URL", "http://hooks.example.nhs.uk/items", "is plain http to another machine; write an https URL"},
+	{"WEBHOOK_URL", "hooks.example.nhs.uk", "is not a URL"},
+	{"WEBHOOK_TOKEN", "caf\u00e9 au lait", "has characters that no token has"},
+	{"WEBHOOK_TOKEN", "open-sesame", "is given, but WEBHOOK_URL is not"},
+	{"MAIL_ADDR", "mail.trust.example", "is not an address; write host:port"},
+	{"MAIL_TLS", "ssl", "is not known; write one of starttls, tls, off"},
+	{"MAIL_FROM", "Trust <spinetrace@example.nhs.uk>", "has something that is no mail address"},
+	{"MAIL_TO", "clerks@example.nhs.uk,nobody", "has something that is no mail address"},
+	{"MAIL_USERNAME", "spinetrace", "and MAIL_PASSWORD belong together"},
+	{"MAIL_PASSWORD", "", "is empty"},
+	{"NOTIFY_KINDS", "discrepancy,gossip", "has something that is no kind of item"},
+	{"NOTIFY_LOCAL_ID", "some", "is not a switch"},
 	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
 	{"STORE", "postgres://u:p@db:notaport/x", "cannot be read; write postgres://"},
 	{"STORE", "postgres://u:100%@db/x", "cannot be read; write postgres://"},
@@ -197,10 +242,19 @@ var badValues = []struct{ name, value, want string }{
 	{"LOG_LEVEL", "loud", "is not a level; write debug, info, warn or error"},
 }
 
+// badBeside is a bad value with what else must be given for it to be alone in being bad.
+func badBeside(name, value string) map[string]string {
+	values := map[string]string{name: value}
+	if name == "MAIL_ADDR" {
+		values["MAIL_FROM"], values["MAIL_TO"] = "spinetrace@example.nhs.uk", "clerks@example.nhs.uk"
+	}
+	return values
+}
+
 func TestBadValueIsNamedAndNotRepeated(t *testing.T) {
 	for _, tt := range badValues {
 		t.Run(tt.name+"/"+tt.want, func(t *testing.T) {
-			setAll(t, enough(map[string]string{tt.name: tt.value}))
+			setAll(t, enough(badBeside(tt.name, tt.value)))
 			_, err := serviceConfig()
 			if err == nil {
 				t.Fatal("accepted")
@@ -449,22 +503,29 @@ func TestSize(t *testing.T) {
 }
 
 // TestSettingsInReadme keeps the README's table of settings true; -update rewrites it.
-func TestSettingsInReadme(t *testing.T) {
-	const readme, begin, end = "../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
+func TestSettingsInReadme(t *testing.T) { inReadme(t, "settings", settingsTable()) }
+
+// TestResultsInReadme keeps the README's table of results true; -update rewrites it.
+func TestResultsInReadme(t *testing.T) {
+	inReadme(t, "results", "```csv\n"+exchange.DefaultResultsTable()+"```\n")
+}
+
+// inReadme compares what stands between two comments of the README with what is generated, or
+// rewrites it under -update.
+func inReadme(t *testing.T, name, text string) {
+	t.Helper()
+	const readme = "../../README.md"
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	content, err := os.ReadFile(readme)
-	if os.IsNotExist(err) || err == nil && !bytes.Contains(content, []byte(begin)) {
-		t.Log("the README has no place for the settings")
-		return
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, _ := strings.Cut(string(content), begin)
+	before, rest, opened := strings.Cut(string(content), begin)
 	_, after, closed := strings.Cut(rest, end)
-	if !closed {
-		t.Fatalf("the README has no %s", end)
+	if !opened || !closed {
+		t.Fatalf("the README has no %s or no %s", begin, end)
 	}
-	want := before + begin + "\n" + settingsTable() + "\n" + end + after
+	want := before + begin + "\n" + text + "\n" + end + after
 	switch {
 	case want == string(content):
 	case *update:
@@ -472,6 +533,6 @@ func TestSettingsInReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Error("the README's settings are stale: run go generate ./cmd/spinetrace")
+		t.Errorf("the README's %s are stale: run go generate ./cmd/spinetrace", name)
 	}
 }

@@ -57,7 +57,9 @@ var commands = map[string]command{
 	"audit":        {audit, "show and verify what the journal holds"},
 	"check-config": {checkConfig, "print every fault in the settings at once"},
 	"demo":         {demo, "run the service against a simulator and send it sample messages"},
+	"items":        {items, "list, show and close what a person has to look at"},
 	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
+	"outbox":       {outbox, "list, retry and drop what is to be delivered"},
 	"send":         {send, "send HL7 files over MLLP and print the answers"},
 	"serve":        {serve, "run the service until it is told to stop"},
 	"simulate":     {simulate, "run simulators of the mini services and of PDS FHIR; they are not Spine"},
@@ -110,11 +112,13 @@ func asksHelp(arg string) bool {
 	return slices.Contains([]string{"help", "-h", "-help", "--help"}, arg)
 }
 
-// withUsage names the command whose usage tells of the flags in args: an action of audit has
-// a page of its own.
+// withActions are the commands whose actions have pages of their own.
+var withActions = map[string]map[string]action{"audit": audits, "items": itemActions, "outbox": outboxActions}
+
+// withUsage names the command whose usage tells of the flags in args.
 func withUsage(args []string) string {
-	if len(args) > 1 && args[0] == "audit" && audits[args[1]] != nil {
-		return "audit " + args[1]
+	if len(args) > 1 && withActions[args[0]][args[1]] != nil {
+		return args[0] + " " + args[1]
 	}
 	return args[0]
 }

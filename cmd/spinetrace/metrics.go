@@ -32,6 +32,7 @@ type metrics struct {
 	replyTime   *prometheus.HistogramVec
 	callTime    *prometheus.HistogramVec
 	breakerOpen prometheus.Gauge
+	deliveries  *prometheus.CounterVec
 }
 
 // newMetrics makes the metrics in a registry of their own.
@@ -64,12 +65,15 @@ func newMetrics(b build) *metrics {
 			[]string{"operation", "result"}),
 		breakerOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "spinetrace_backend_breaker_open", Help: "1 while the back end is not asked because it failed too often."}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spinetrace_deliveries_total", Help: "Attempts to deliver a letter by destination and what became of the letter: delivered, waiting, parked, dropped."},
+			[]string{"destination", "result"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "spinetrace_build_info", Help: "1; the labels say which program this is.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": runtime.Version()}})
 	info.Set(1)
-	m.registry.MustRegister(m.connections, m.busy, m.states, m.refused, m.handshakes, m.reloads, m.quirks, m.messages, m.replyTime, m.callTime, m.breakerOpen,
+	m.registry.MustRegister(m.connections, m.busy, m.states, m.refused, m.handshakes, m.reloads, m.quirks, m.messages, m.replyTime, m.callTime, m.breakerOpen, m.deliveries,
 		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -206,6 +210,11 @@ func resultLabel(res pds.Result, err error) string {
 		return class.String()
 	}
 	return "other error"
+}
+
+// delivered is an exchange.Relay's Done.
+func (m *metrics) delivered(d exchange.Delivery) {
+	m.deliveries.WithLabelValues(d.Destination, d.State.String()).Inc()
 }
 
 // breaker is a pds.Trip's StateChanged.

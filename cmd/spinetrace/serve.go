@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,11 +64,14 @@ type service struct {
 	store   store.Store
 	certs   certificates
 	handler *exchange.Handler
+	relays  []*exchange.Relay
 	mllp    *mllp.Server
 	admin   *http.Server
 
 	mllpPort, adminPort net.Listener
 	worked              chan struct{}         // closed once no trace is begun any more that no sender waits for
+	posting             sync.WaitGroup        // the relays
+	stopPosting         context.CancelFunc    // ends them
 	starting            chan struct{}         // closed once the store has started, or given up
 	refusal             atomic.Pointer[error] // why the start could not be recorded so far
 	started             bool                  // the start is in the journal; written before starting is closed
@@ -105,9 +109,14 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	}
 	s.handler.Journal, s.handler.Index = afterStart{s.store, s}, s.store
 	s.handler.Queue, s.handler.Audit = s.store, s.store
+	s.wayBack()
+	if err := s.newRelays(m); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
 	m.watchWork(s.store)
+	m.watchBacklog(s.store, s.store, s.destinations()...)
 	m.watchCertificates(&s.certs)
 	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry), log)
 	if err := s.listen(); err != nil {
@@ -155,6 +164,7 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 		RefuseStale: !cfg.SMSPAcceptStale,
 		Budget:      cfg.ReplyBudget, CommitTimeout: cfg.CommitTimeout,
 		Window: cfg.DuplicateWindow, QueryWindow: cfg.DuplicateQueries,
+		Receiver: cfg.A31Receiver, NumberFirst: cfg.A31NumberFirst,
 		Log: log, Done: m.done,
 	}
 	return h, parseHandler(cfg, h)
@@ -170,6 +180,8 @@ func parseHandler(cfg *config, h *exchange.Handler) error {
 	into(&h.TimeFormat, &faults)(hl7v2.ParseTimeFormat(strings.ReplaceAll(cfg.TimeFormat, "+", ",")))
 	into(&h.LocalID, &faults)(exchange.ParsePatterns(cfg.LocalID))
 	into(&h.NHSNumbers, &faults)(exchange.ParsePatterns(cfg.NHSNumbers))
+	into(&h.UpdateProfile, &faults)(exchange.ParseUpdateProfile(cfg.A31Profile))
+	into(&h.Results, &faults)(cfg.results())
 	if domains := cmp.Or(cfg.LocalDomains, cfg.ODS); domains != "" {
 		into(&h.Domains, &faults)(exchange.ParseDomains(domains))
 	}
@@ -232,6 +244,7 @@ func (s *service) run(ctx context.Context) error {
 		s.work(ctx)
 		return nil
 	})
+	s.post()
 	g.Go(func() error { s.remind(ctx); return nil })
 	g.Go(func() error { s.sayWhy(ctx); return nil })
 	g.Go(func() error {
@@ -251,6 +264,15 @@ func (s *service) work(ctx context.Context) {
 		return
 	}
 	s.handler.Work(ctx)
+}
+
+// post runs the relays until stop ends them: what the last exchange leaves behind may still go.
+func (s *service) post() {
+	var ctx context.Context
+	ctx, s.stopPosting = context.WithCancel(context.Background())
+	for _, r := range s.relays {
+		s.posting.Go(func() { s.deliver(ctx, r) })
+	}
 }
 
 func (s *service) serveMLLP() error {
@@ -453,6 +475,9 @@ func (s *service) warnings() []string {
 	if s.cfg.listenerTLS() == "off" && !loopback(s.cfg.MLLPAddr) {
 		w = append(w, "the listener can be reached from other machines and has no TLS")
 	}
+	for _, p := range s.cfg.peers() {
+		w = append(w, given(p.exposed())...)
+	}
 	if db, ok := s.store.(interface{ Privileged() bool }); ok && db.Privileged() {
 		w = append(w, "the database login may change what it wrote: it owns the journal or is a superuser")
 	}
@@ -481,6 +506,8 @@ func (s *service) stop() error {
 		s.log.Warn("exchanges were cut short", "err", cut)
 	}
 	<-s.starting // the store must not be closed while it starts
+	s.stopPosting()
+	s.posting.Wait()
 	var err error
 	if s.started {
 		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped}})

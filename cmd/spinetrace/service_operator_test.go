@@ -35,6 +35,9 @@ func TestOperator(t *testing.T) {
 		{"send --addr " + i.mllp + " " + file, []string{"AA", "Verified", "NSTS01"}},
 		{"audit show PAS-000001", []string{"NHS Confidential: Personal Data about a patient", "verifyNHSNumber", "SMSP-0000"}},
 		{"trace --nhs-number " + number.Digits() + " --dob " + people.At(0).Record.BirthDate.Digits(), []string{number.Spaced(), "SMSP-0000"}},
+		{"outbox list", []string{"There is no such letter."}},
+		{"items list", []string{"There is no such item."}},
+		{"audit report quality", []string{"No number is held twice."}},
 		{"audit verify --bodies", []string{"main", "main.cli"}},
 		{"audit head", []string{"main", "main.cli"}},
 	} {

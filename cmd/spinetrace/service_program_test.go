@@ -299,9 +299,15 @@ func (s *transcript) String() string {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, holds func() bool, otherwise func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	within(t, patience, holds, otherwise)
+}
+
+// within is eventually for what may take longer. It looks less often then.
+func within(t *testing.T, d time.Duration, holds func() bool, otherwise func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
+	again := time.NewTicker(d / 3000)
 	defer again.Stop()
 	for !holds() {
 		select {

@@ -95,18 +95,32 @@ type setting struct {
 	value reflect.Value
 }
 
-// settings walks the fields of c in their order.
+// settings walks the fields of c in their order, those of its families among them.
 func settings(c *config) iter.Seq[setting] {
 	return func(yield func(setting) bool) {
-		v := reflect.ValueOf(c).Elem()
-		for i := range v.NumField() {
-			field := v.Type().Field(i)
-			name := strings.TrimPrefix(field.Tag.Get("envconfig"), prefix)
-			if !yield(setting{name, field, v.Field(i)}) {
-				return
+		walk(reflect.ValueOf(c).Elem(), strings.NewReplacer(), yield)
+	}
+}
+
+// walk yields the settings of one struct, with the words of its family in their tags, until
+// somebody has had enough.
+func walk(v reflect.Value, words *strings.Replacer, yield func(setting) bool) bool {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if family := field.Tag.Get("family"); family != "" {
+			words := strings.NewReplacer("%FAMILY%", family, "%PEER%", field.Tag.Get("peer"))
+			if !walk(v.Field(i), words, yield) {
+				return false
 			}
+			continue
+		}
+		field.Tag = reflect.StructTag(words.Replace(string(field.Tag)))
+		name := strings.TrimPrefix(field.Tag.Get("envconfig"), prefix)
+		if !yield(setting{name, field, v.Field(i)}) {
+			return false
 		}
 	}
+	return true
 }
 
 func (s setting) secret() bool { return s.field.Type == reflect.TypeFor[Secret]() }
@@ -262,7 +276,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-//go:generate go test . -run ^TestSettingsInReadme$ -update
+//go:generate go test . -run InReadme$ -update
 
 // settingsTable writes the table of settings for the README.
 func settingsTable() string {

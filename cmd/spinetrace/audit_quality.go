@@ -1,0 +1,369 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"spinetrace/exchange"
+	"spinetrace/store"
+)
+
+// reportQuality tells what is amiss with the records of patients (MSCA-DQ-05).
+func reportQuality(ctx context.Context, c console, args []string) error {
+	var l listing
+	fs := newFlags("audit report quality", "audit report quality [flags]\n\nLists what is amiss with the records of patients: NHS numbers that several local records\nof one authority hold; numbers that a trace did not verify; open items about numbers that\nwere superseded or invalidated, and about records that differ from the national one; and,\ncounted by sender and reason, messages whose patients were not traced.\n--most holds for each of these.")
+	since := fs.Duration("since", 30*24*time.Hour, "count messages that came in this `time`")
+	if err := l.parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	if *since <= 0 {
+		return usageError("--since must be more than 0s")
+	}
+	q := quality{most: l.most, since: time.Now().Add(-*since)}
+	return reading(ctx, c, func(db store.Store) error {
+		rows, err := q.rows(ctx, db)
+		if err != nil {
+			return err
+		}
+		if l.json || l.csv {
+			return list[qualityRow]{columns: qualityColumns, rows: rows}.show(ctx, c.Out, db, l, q.filters())
+		}
+		if err := look(ctx, db, l.who, q.filters(), len(rows)); err != nil {
+			return err
+		}
+		return q.text(c.Out, rows)
+	})
+}
+
+// quality is how the report is wanted.
+type quality struct {
+	most  int
+	since time.Time
+}
+
+func (q quality) filters() map[string]string {
+	return map[string]string{"report": "quality", "since": stamp(q.since.UTC().Truncate(time.Second))}
+}
+
+// The sections of the report.
+const (
+	sectionShared      = "shared"
+	sectionHeld        = "held by another record"
+	sectionNotVerified = "not verified"
+	sectionSuperseded  = "superseded"
+	sectionInvalid     = "invalid"
+	sectionDiffers     = "differs"
+	sectionNotTraced   = "not traced"
+)
+
+// qualityRow is a line of the report. Which of its fields are filled depends on the section.
+type qualityRow struct {
+	Section     string     `json:"section"`
+	NHSNumber   string     `json:"nhs_number,omitempty"`
+	NewNumber   string     `json:"nhs_number_found,omitempty"`
+	Authority   string     `json:"authority,omitempty"`
+	LocalID     string     `json:"local_id,omitempty"`
+	Status      string     `json:"nhs_number_status,omitempty"`
+	Since       *time.Time `json:"since,omitempty"`
+	Item        int64      `json:"item,omitempty"`
+	Differences []string   `json:"differences,omitempty"`
+	Sender      string     `json:"sender,omitempty"`
+	Reason      string     `json:"reason,omitempty"`
+	Count       int        `json:"count,omitempty"`
+}
+
+var qualityColumns = []string{
+	"section", "nhs_number", "nhs_number_found", "authority", "local_id", "nhs_number_status", "since", "item", "differences",
+	"sender", "reason", "count",
+}
+
+func (r qualityRow) values(screen bool) []string {
+	since := ""
+	if r.Since != nil {
+		since = stamp(*r.Since)
+	}
+	return []string{
+		r.Section, onScreen(r.NHSNumber, screen), onScreen(r.NewNumber, screen), r.Authority, r.LocalID, r.Status, since,
+		number(r.Item), strings.Join(r.Differences, "; "), r.Sender, r.Reason, number(int64(r.Count)),
+	}
+}
+
+// sectionRow is a row under its section's title.
+type sectionRow struct{ qualityRow }
+
+func (r sectionRow) values(screen bool) []string { return r.qualityRow.values(screen)[1:] }
+
+// sections are those of the report, in order.
+var sections = []struct {
+	name, title, none string
+	rows              func(q quality, ctx context.Context, db store.Store) ([]qualityRow, error)
+}{
+	{sectionShared, "NHS numbers that several local records hold", "No number is held twice.", quality.shared},
+	{sectionHeld, "Records for which Spine gave a number that another record holds; open items", "No item is open.", openItems(store.SharedNumber)},
+	{sectionNotVerified, "NHS numbers that the newest trace did not verify", "There is none.", quality.notVerified},
+	{sectionSuperseded, "NHS numbers that were superseded; open items", "No item is open.", openItems(store.ReplacedNumber)},
+	{sectionInvalid, "NHS numbers that were invalidated; open items", "No item is open.", openItems(store.InvalidNumber)},
+	{sectionDiffers, "Records that differ from the national one (here | in Spine); open items", "No item is open.", openItems(store.Discrepancy)},
+	{sectionNotTraced, "Messages whose patients were not traced, by sender and reason", "Every patient was traced.", quality.notTraced},
+}
+
+// rows returns those of all sections, in order.
+func (q quality) rows(ctx context.Context, db store.Store) ([]qualityRow, error) {
+	var all []qualityRow
+	for _, section := range sections {
+		rows, err := section.rows(q, ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows[:min(len(rows), q.most)] {
+			r.Section = section.name
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// text writes the report for people, section by section.
+func (q quality) text(w io.Writer, rows []qualityRow) error {
+	fmt.Fprintf(w, "%s\n\nMessages are counted from %s on.\n", confidential, stamp(q.since.UTC().Truncate(time.Second)))
+	for _, section := range sections {
+		fmt.Fprintf(w, "\n%s\n", section.title)
+		table := list[sectionRow]{columns: qualityColumns[1:]}
+		for _, r := range rows {
+			if r.Section == section.name {
+				table.rows = append(table.rows, sectionRow{r})
+			}
+		}
+		if len(table.rows) == 0 {
+			fmt.Fprintln(w, section.none)
+			continue
+		}
+		if err := table.table(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// live returns the entries of the index that were not taken away, page by page.
+func live(ctx context.Context, db store.Index) iter.Seq2[store.Patient, error] {
+	return func(yield func(store.Patient, error) bool) {
+		var after store.PatientKey
+		for {
+			page, err := db.Entries(ctx, after, pageSize)
+			if err != nil {
+				yield(store.Patient{}, err)
+				return
+			}
+			for _, p := range page {
+				if after = p.Key; !p.Gone() && !yield(p, nil) {
+					return
+				}
+			}
+			if len(page) < pageSize {
+				return
+			}
+		}
+	}
+}
+
+// shared returns the records of one authority that hold the same NHS number. The first pass keeps
+// four bytes of every record, the second only those that may be meant.
+func (q quality) shared(ctx context.Context, db store.Store) ([]qualityRow, error) {
+	stems, err := heldTwice(ctx, db)
+	if err != nil || len(stems) == 0 {
+		return nil, err
+	}
+	type holding struct{ number, authority string }
+	held := make(map[holding][]qualityRow)
+	for p, err := range live(ctx, db) {
+		if err != nil {
+			return nil, err
+		}
+		if digits, _ := p.Current(); stems[stem(digits)] {
+			h := holding{digits, p.Key.Authority}
+			held[h] = append(held[h], rowOfPatient(p))
+		}
+	}
+	var rows []qualityRow
+	for _, h := range slices.SortedFunc(maps.Keys(held), func(a, b holding) int {
+		return cmp.Or(strings.Compare(a.number, b.number), strings.Compare(a.authority, b.authority))
+	}) {
+		if len(held[h]) > 1 {
+			rows = append(rows, held[h]...)
+		}
+	}
+	return rows, nil
+}
+
+// stem is the first nine digits of an NHS number, of which the tenth follows; 0 for none.
+func stem(digits string) uint32 {
+	n, err := strconv.ParseUint(digits[:min(9, len(digits))], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+// heldTwice returns the stems of the numbers that several live records hold.
+func heldTwice(ctx context.Context, db store.Index) (map[uint32]bool, error) {
+	var all []uint32
+	for p, err := range live(ctx, db) {
+		if err != nil {
+			return nil, err
+		}
+		if digits, _ := p.Current(); digits != "" {
+			all = append(all, stem(digits))
+		}
+	}
+	slices.Sort(all)
+	twice := make(map[uint32]bool)
+	for i := range all {
+		if i > 0 && all[i] == all[i-1] {
+			twice[all[i]] = true
+		}
+	}
+	return twice, nil
+}
+
+func rowOfPatient(p store.Patient) qualityRow {
+	digits, status := p.Current()
+	r := qualityRow{NHSNumber: digits, Authority: p.Key.Authority, LocalID: p.Key.LocalID, Status: status}
+	if !p.Told.At.IsZero() {
+		told := p.Told.At.UTC()
+		r.Since = &told
+	}
+	return r
+}
+
+// notVerified returns the records whose newest trace did not verify the number, and of which
+// nothing has changed since.
+func (q quality) notVerified(ctx context.Context, db store.Store) ([]qualityRow, error) {
+	var rows []qualityRow
+	for p, err := range live(ctx, db) {
+		if err != nil {
+			return nil, err
+		}
+		if p.Found.Outcome != store.NotVerified || p.Found.Print != p.Told.Print {
+			continue
+		}
+		r, found := rowOfPatient(p), p.Found.At.UTC()
+		r.Since = &found
+		if rows = append(rows, r); len(rows) == q.most {
+			break
+		}
+	}
+	return rows, nil
+}
+
+// openItems is the section of the open items of a kind.
+func openItems(kind store.ItemKind) func(quality, context.Context, store.Store) ([]qualityRow, error) {
+	return func(q quality, ctx context.Context, db store.Store) ([]qualityRow, error) {
+		var rows []qualityRow
+		err := eachItem(ctx, db, store.ItemQuery{Kind: kind, Limit: pageSize}, func(i store.Item) bool {
+			rows = append(rows, qualityRowOfItem(i))
+			return len(rows) < q.most
+		})
+		return rows, err
+	}
+}
+
+func qualityRowOfItem(i store.Item) qualityRow {
+	d, opened := exchange.ReadItemDoc(i.Doc), i.Opened.UTC()
+	return qualityRow{
+		NHSNumber: i.NHSNumber, NewNumber: d.NewNumber, Authority: i.Patient.Authority, LocalID: i.Patient.LocalID,
+		Since: &opened, Item: i.Number, Differences: d.Differences, Sender: strings.Trim(d.Sender, "^"),
+	}
+}
+
+// notTraced counts the ADT messages since a time that nobody was asked about, the most frequent
+// first.
+func (q quality) notTraced(ctx context.Context, db store.Store) ([]qualityRow, error) {
+	heads, err := db.Heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[cause]int)
+	for _, head := range heads {
+		from, err := firstSince(ctx, db, head, q.since)
+		if err == nil {
+			err = countUntraced(ctx, db, store.Query{Chain: head.Chain, From: from}, counts)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var rows []qualityRow
+	for u, n := range counts {
+		rows = append(rows, qualityRow{Sender: u.sender, Reason: u.reason, Count: n})
+	}
+	slices.SortFunc(rows, func(a, b qualityRow) int {
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.Sender, b.Sender), strings.Compare(a.Reason, b.Reason))
+	})
+	return rows, nil
+}
+
+// cause is what messages that were not traced are counted by.
+type cause struct{ sender, reason string }
+
+// firstSince returns where a chain's events since a time begin. Time never runs backwards along a
+// chain, and there is no index by time.
+func firstSince(ctx context.Context, db store.Audit, head store.Head, since time.Time) (int64, error) {
+	var failed error
+	before := sort.Search(int(head.Seq), func(n int) bool {
+		if failed != nil {
+			return true
+		}
+		found, err := collect(ctx, db, store.Query{Chain: head.Chain, From: int64(n) + 1}, 1)
+		failed = err
+		return err != nil || len(found) == 0 || !found[0].At.Before(since)
+	})
+	return int64(before) + 1, failed
+}
+
+func countUntraced(ctx context.Context, db store.Audit, q store.Query, counts map[cause]int) error {
+	for e, err := range db.Events(ctx, q) {
+		if err != nil {
+			return err
+		}
+		facts, ok, err := untracedBy(ctx, db, e)
+		if err != nil {
+			return err
+		}
+		if ok && strings.HasPrefix(facts.Type, "ADT") {
+			counts[cause{strings.Trim(facts.Application+"^"+facts.Facility, "^"), facts.Reason}]++
+		}
+	}
+	return nil
+}
+
+// untracedBy tells whether an event says that a message was not traced, who sent it and why. The
+// end of an exchange that began with an event of its own does not repeat who sent it.
+func untracedBy(ctx context.Context, db store.Audit, e store.Event) (f store.Facts, ok bool, err error) {
+	if e.Kind != store.Exchanged && e.Kind != store.Replied && e.Kind != store.Finished {
+		return f, false, nil
+	}
+	f, err = e.Facts()
+	if err != nil || f.Outcome != store.NotTraced.String() {
+		return f, false, nil // a damaged event is for audit verify to tell of
+	}
+	if e.Kind == store.Exchanged {
+		return f, true, nil
+	}
+	story, err := collect(ctx, db, store.Query{Exchange: e.Exchange}, 1)
+	if err != nil || len(story) == 0 {
+		return f, false, err
+	}
+	first, err := story[0].Facts()
+	first.Reason = f.Reason
+	return first, err == nil, nil
+}

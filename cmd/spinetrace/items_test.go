@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"spinetrace/store"
+)
+
+func TestItemsList(t *testing.T) {
+	j := backlogStore(t)
+	code, out, errs := runCommand("items", "list", "--as", "clerk")
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, stderr %q", code, errs)
+	}
+	golden(t, "items-list.golden", masked(out))
+	if looks := j.looks(t); len(looks) != 1 || looks[0].User != "clerk" || looks[0].Rows != 3 {
+		t.Errorf("recorded is %+v", looks)
+	}
+}
+
+func TestItemsListChooses(t *testing.T) {
+	backlogStore(t)
+	for args, want := range map[string]string{
+		"":                                   "1 2 3",
+		"--kind discrepancy":                 "2",
+		"--most 2":                           "1 2",
+		"--local-id D100004":                 "1 2",
+		"--local-id D100004 --authority rxx": "1 2",
+		"--local-id D100004 --authority RYY": "",
+		"--local-id D100004 --most 1":        "1",
+		"--closed":                           "",
+	} {
+		_, out, errs := runCommand(append([]string{"items", "list", "--json"}, strings.Fields(args)...)...)
+		var numbers []string
+		for _, line := range jsonLines(t, out) {
+			numbers = append(numbers, number(int64(line["number"].(float64))))
+		}
+		if got := strings.Join(numbers, " "); got != want {
+			t.Errorf("items list %s: %q, want %q\n%s", args, got, want, errs)
+		}
+	}
+}
+
+// TestItemsListReadsEveryPage: what is filtered here may be on any page.
+func TestItemsListReadsEveryPage(t *testing.T) {
+	j := backlogStore(t)
+	db := j.open(t, "main.cli")
+	defer closeStore(t, db)
+	var got int
+	err := eachItem(context.Background(), db, store.ItemQuery{Limit: 1}, func(store.Item) bool { got++; return true })
+	if err != nil || got != 3 {
+		t.Errorf("%d items in pages of one, %v; want 3", got, err)
+	}
+}
+
+func TestItemsListCSV(t *testing.T) {
+	backlogStore(t)
+	_, out, _ := runCommand("items", "list", "--csv", "--kind", "replaced number")
+	want := strings.Join(itemColumns, ",") + "\n1,replaced number,MOMENT,MOMENT,1,RXX,D100004,9990600147,UUID,,,\n"
+	if masked(out) != want {
+		t.Errorf("as CSV:\n%swant\n%s", masked(out), want)
+	}
+}
+
+func TestItemsShow(t *testing.T) {
+	j := backlogStore(t)
+	var pages strings.Builder
+	for _, item := range []string{"1", "2", "3"} {
+		code, out, errs := runCommand("items", "show", item, "--as", "clerk")
+		if code != exitOK || errs != "" {
+			t.Fatalf("item %s: exit code %d, stderr %q", item, code, errs)
+		}
+		pages.WriteString(out + "\n")
+	}
+	golden(t, "items-show.golden", masked(pages.String()))
+	if looks := j.looks(t); len(looks) != 3 || looks[0].User != "clerk" || looks[0].Filters["item"] != "1" || looks[0].Rows != 1 {
+		t.Errorf("recorded is %+v", looks)
+	}
+}
+
+func TestItemsShowJSON(t *testing.T) {
+	backlogStore(t)
+	_, out, _ := runCommand("items", "show", "1", "--json")
+	got := jsonLines(t, out)
+	if len(got) != 1 || got[0]["kind"] != "replaced number" || got[0]["nhs_number"] != "9990600147" {
+		t.Fatalf("as JSON: %s", out)
+	}
+	if details := got[0]["details"].(map[string]any); details["nhs_number_found"] != "9994104616" || details["nhs_number_invalid"] != true {
+		t.Errorf("details: %v", details)
+	}
+}
+
+func TestItemsNothingIsShownUnrecorded(t *testing.T) {
+	j := backlogStore(t)
+	db := j.open(t, "main.cli")
+	defer closeStore(t, db)
+	var out strings.Builder
+	if err := showItem(context.Background(), console{Out: &out}, unwritable{db}, 1, "clerk", false); err == nil || out.Len() > 0 {
+		t.Errorf("showItem() = %v, and %d bytes were shown", err, out.Len())
+	}
+}
+
+func TestItemsClose(t *testing.T) {
+	j := backlogStore(t)
+	code, out, errs := runCommand("items", "close", "1", "2", "--as", "clerk", "--reason", "records merged")
+	if code != exitOK || out != "item 1 is closed\nitem 2 is closed\n" || errs != "" {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	events := j.commanded(t)
+	if len(events) != 2 || events[1].Kind != store.ItemClosed || events[1].Exchange != j.ids[0] {
+		t.Fatalf("recorded is %v", kindsOf(events))
+	}
+	if f := factsOf(t, events[1]); f.User != "clerk" || f.Item != 2 || f.Reason != "records merged" {
+		t.Errorf("recorded is %+v", f)
+	}
+	code, out, _ = runCommand("items", "close", "2", "8", "--reason", "again")
+	if code != exitFailed || out != "item 2 was closed before\nitem 8 is not there\n" {
+		t.Errorf("again: exit code %d\n%s", code, out)
+	}
+	_, out, _ = runCommand("items", "show", "2")
+	golden(t, "items-closed.golden", masked(out))
+}
+
+func TestItemsUsage(t *testing.T) {
+	backlogStore(t)
+	for _, tt := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"items", exitUsage, "say one of close, list, show"},
+		{"items find", exitUsage, `"find" is unknown; there are close, list, show`},
+		{"items list --kind gossip", exitUsage, "--kind is not one of shared number, "},
+		{"items list --authority RXX", exitUsage, "--authority goes with --local-id"},
+		{"items list --most 0", exitUsage, "--most be 1 or more"},
+		{"items show", exitUsage, "give the number of an item"},
+		{"items show one", exitUsage, `"one" is no item`},
+		{"items show 1 --as=", exitUsage, "--as must name who looks"},
+		{"items show 9", exitFailed, "there is no item with this number"},
+		{"items close --reason x", exitUsage, "give the numbers of items"},
+		{"items close 1", exitUsage, "--reason is missing"},
+	} {
+		code, out, errs := runCommand(strings.Fields(tt.args)...)
+		if code != tt.code || !strings.Contains(errs, tt.says) || out != "" {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, %q", tt.args, code, out, errs, tt.code, tt.says)
+		}
+	}
+}
