@@ -443,7 +443,7 @@ func TestRelayParks(t *testing.T) {
 		t.Fatalf("%d items", len(items))
 	}
 	first := items[0]
-	want := `{"destination":"pas","letter":2,"control_id":"N2","kind":"update","reason":"answered AE"}`
+	want := `{"local_ids":["RXX^RXX1234567"],"control_id":"N2","destination":"pas","letter":2,"reason":"update answered AE"}`
 	if first.Kind != store.Undelivered || first.Patient != subject || first.Times != 2 || first.Doc != want {
 		t.Errorf("%v of %v, raised %d times: %s", first.Kind, first.Patient, first.Times, first.Doc)
 	}
