@@ -58,6 +58,7 @@ var commands = map[string]command{
 	"check-config": {checkConfig, "print every fault in the settings at once"},
 	"demo":         {demo, "run the service against a simulator and send it sample messages"},
 	"items":        {items, "list, show and close what a person has to look at"},
+	"load":         {load, "send ADTs about invented people, and measure the answers"},
 	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
 	"outbox":       {outbox, "list, retry and drop what is to be delivered"},
 	"send":         {send, "send HL7 files over MLLP and print the answers"},
