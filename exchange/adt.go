@@ -56,10 +56,17 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 		again bool
 	)
 	reason := h.barred(m, event, s, known)
+	echo := reason == "" && h.echo(m, s, known)
 	if reason == "" {
 		found, again = h.reusable(s, known)
 	}
-	if reason == "" && !again {
+	switch {
+	case reason != "", again:
+	case echo:
+		reason = ownMessage
+	case known.whatever:
+		req, reason = h.questionOf(s)
+	default:
 		req, reason = h.question(m, s.ids)
 	}
 	switch {
@@ -73,7 +80,11 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 			return r
 		}
 	case again:
-		p.reply = func(pds.Result, error) reply { return h.adtAgain(m, s, found) }
+		p.reply = func(pds.Result, error) reply {
+			r := h.adtAgain(m, s, found)
+			r.echo = echo
+			return r
+		}
 	default:
 		p.request = &req
 		p.reply = func(res pds.Result, err error) reply { return h.adtReply(m, s, known, req.Want, res, err) }
@@ -86,11 +97,12 @@ func (h *Handler) planADT(m *hl7v2.Message, known *recall) plan {
 func (h *Handler) reusable(s subject, known *recall) (store.Found, bool) {
 	f := s.before.Found
 	switch {
-	case known.whatever && f.Exchange == known.exchange: // it was to be traced as it is now, and has been
-		return f, textOf[f.Outcome] != ""
+	case known.whatever && f.Exchange == known.exchange && textOf[f.Outcome] != "": // traced as it is now
 	case h.RetraceAfter <= 0, f.At.IsZero(), f.Print != s.told.Print, known.arrived.Sub(f.At) >= h.RetraceAfter:
 		return f, false
 	case textOf[f.Outcome] == "", f.Outcome == store.HeldElsewhere:
+		return f, false
+	case f.Outcome == store.Traced && s.number() != "" && s.number() != f.NHSNumber: // a search: of the number nobody has been asked
 		return f, false
 	case f.Status != "01":
 		return f, true
@@ -163,12 +175,10 @@ func (h *Handler) barred(m *hl7v2.Message, event string, s subject, known *recal
 	switch {
 	case h.unidentified(m, family):
 		return identityUnknown
-	case settled[status] != "" && !(status == "04" && s.changed()):
+	case settled[status] != "" && !(status == "04" && s.changed()) && !(status == "06" && s.stuck(known)):
 		return settled[status]
 	case len(s.ids.valid) > 1:
 		return conflictingIDs
-	case h.echo(m, s, known):
-		return ownMessage
 	}
 	return ""
 }
@@ -212,6 +222,22 @@ func (h *Handler) question(m *hl7v2.Message, ids identifiers) (req pds.Request, 
 			Family: family, Given: given, BirthDate: born, Sex: sex, Postcode: home, LocalID: ids.local,
 		},
 	}, ""
+}
+
+// questionOf asks about the patient as the index knows it now, which may be more than the message
+// says: the last one told may be of a kind that is not traced, and say little.
+func (h *Handler) questionOf(s subject) (req pds.Request, reason string) {
+	who := readPerson(s.told.Doc).who(s.ids.local)
+	number, err := pds.ParseNHSNumber(s.told.NHSNumber)
+	switch {
+	case who.BirthDate.IsZero(), !who.BirthDate.Full() && (err == nil || !h.AllowPartialDOB):
+		return req, birthDateUnusable
+	case err != nil && who.Family == "":
+		return req, nameUnusable
+	case err != nil && who.Sex == 0:
+		return req, sexUnusable
+	}
+	return pds.Request{Want: h.adtWant(err == nil), NHSNumber: number, Who: who}, ""
 }
 
 // adtWant chooses the operation: the one that tells least.

@@ -117,13 +117,14 @@ type Handler struct {
 	Log          *slog.Logger     // one line per exchange that went other than well; default: discarded
 	Done         func(Summary)    // called once per message; metrics hang here. It must not block
 
-	setUp   sync.Once
-	wake    chan struct{} // there may be work
-	running traces
-	broken  peerLimit // rows of broken frames
-	reused  peerLimit // lines about reused control ids
-	recent  recentIDs
-	rubbish rubbishCount
+	setUp    sync.Once
+	wake     chan struct{} // there may be work
+	running  traces
+	deciding numberLocks
+	broken   peerLimit // rows of broken frames
+	reused   peerLimit // lines about reused control ids
+	recent   recentIDs
+	rubbish  rubbishCount
 }
 
 // Summary is what became of one message, in words that never come from a sender.
@@ -204,6 +205,7 @@ func (x *exchange) answer() ([]byte, error) {
 	case pds.ClassOf(err) == pds.Unrecorded:
 		return x.unrecorded(err)
 	}
+	defer x.h.deciding.about(res.NHSNumber)()
 	r := x.plan.reply(res, err)
 	if err := x.plan.known.err; err != nil {
 		return x.unrecorded(err)

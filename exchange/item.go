@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type ItemDoc struct {
 	NHSNumber   string   `json:"nhs_number,omitempty"`      // ten digits, as the local record has it
 	Invalid     bool     `json:"nhs_number_invalid,omitempty"`
 	NewNumber   string   `json:"nhs_number_found,omitempty"` // ten digits, as Spine has it
+	Numbers     []string `json:"nhs_numbers,omitempty"`      // those that the message has, if it has several
 	Name        string   `json:"name,omitempty"`             // FAMILY, Given
 	OtherNames  []string `json:"other_names,omitempty"`
 	BirthDate   string   `json:"birth_date,omitempty"` // YYYY-MM-DD, or its beginning
@@ -69,14 +71,13 @@ func (x *exchange) items(r reply, known *recall) []store.Item {
 func (x *exchange) item(kind store.ItemKind, r reply, known *recall) store.Item {
 	s := x.plan.subject
 	i := store.Item{
-		Kind: kind, Subject: subjectOf(s.key(), x.id), Patient: s.key(), Exchange: x.id,
+		Kind: kind, Subject: x.subject(), Patient: s.key(), Exchange: x.id,
 		NHSNumber: s.number(), Notify: x.h.Notify[kind],
 	}
 	d := x.itemDoc(r)
 	switch kind {
 	case store.SharedNumber:
 		i.NHSNumber = r.named.Digits()
-		i.Subject = "NHS number " + i.NHSNumber
 		for _, p := range s.others(known, r.named) {
 			d.OtherIDs = append(d.OtherIDs, idText(p.Key))
 		}
@@ -84,10 +85,27 @@ func (x *exchange) item(kind store.ItemKind, r reply, known *recall) store.Item 
 		d.Invalid = true
 	case store.Discrepancy:
 		d.Differences = r.differences
+	case store.Conflict:
+		for _, n := range s.ids.valid {
+			d.Numbers = append(d.Numbers, n.Digits())
+		}
 	default:
 	}
 	i.Doc = d.JSON()
 	return i
+}
+
+// subject names whom the exchange's items are about: the record, or, if the message names none, whoever
+// its fields describe.
+func (x *exchange) subject() string {
+	s := x.plan.subject
+	if len(s.keys) > 0 {
+		return idText(s.key())
+	}
+	if x.m == nil {
+		return x.id.String()
+	}
+	return fmt.Sprintf("%x", x.h.tells(x.m, s.ids).mark(""))
 }
 
 // itemDoc tells of the patient in the words of the message, or of the index if that knows more.
@@ -96,7 +114,7 @@ func (x *exchange) itemDoc(r reply) ItemDoc {
 	p := readPerson(s.told.Doc)
 	d := ItemDoc{
 		NHSNumber: s.number(), NewNumber: r.named.Digits(), Reason: store.Text(r.reason),
-		Sender: x.facts.Application + "^" + x.facts.Facility, ControlID: x.facts.ControlID,
+		Sender: store.Text(x.facts.Application + "^" + x.facts.Facility), ControlID: store.Text(x.facts.ControlID),
 	}
 	for _, key := range s.keys {
 		d.LocalIDs = append(d.LocalIDs, idText(key))
@@ -105,7 +123,8 @@ func (x *exchange) itemDoc(r reply) ItemDoc {
 		p = x.h.person(x.m, p)
 		d.OtherNames = otherNames(x.m, fullName(p.Family, p.Given))
 		if d.Sender == "^" { // made anew from the journal
-			d.Sender, d.ControlID = x.m.Raw(pathApplication)+"^"+x.m.Raw(pathFacility), x.m.Raw(pathControlID)
+			d.Sender = store.Text(x.m.Raw(pathApplication) + "^" + x.m.Raw(pathFacility))
+			d.ControlID = store.Text(x.m.Raw(pathControlID))
 		}
 	}
 	d.Name, d.BirthDate, d.Sex = fullName(p.Family, p.Given), dashed(p.Born), sexLetter(p.Sex)
@@ -201,7 +220,7 @@ func (p person) differences(record *pds.Patient) []string {
 		{"given name", firstWord(p.Given), firstWord(given)},
 		{"birth date", dashed(p.Born), dashed(record.BirthDate.Digits())},
 		{"sex", sexLetter(p.Sex), sexLetters[record.Sex]},
-		{"address", strings.Join(p.Address, ", "), addressText(record.Home)},
+		{"address", p.addressBeside(record.Home), addressText(record.Home)},
 		{"postcode", p.Postcode, record.Home.Postcode},
 	} {
 		if ours, theirs := bare(f.ours), bare(f.theirs); ours != "" && theirs != "" && ours != theirs {
@@ -209,6 +228,15 @@ func (p person) differences(record *pds.Patient) []string {
 		}
 	}
 	return all
+}
+
+// addressBeside is the address, unless one of the two only says more than the other: a county, a town.
+func (p person) addressBeside(theirs pds.Address) string {
+	ours := strings.Join(p.Address, ", ")
+	if a, b := bare(ours), bare(addressText(theirs)); strings.Contains(a, b) || strings.Contains(b, a) {
+		return ""
+	}
+	return ours
 }
 
 func firstWord(s string) string {

@@ -249,7 +249,8 @@ func (md *model) asks(m said, e *modelEntry, before modelEntry) question {
 // reused tells whether an earlier result will do.
 func (md *model) reused(m said, e *modelEntry, before modelEntry) bool {
 	return md.retrace > 0 && before.foundStatus != "" && before.foundFor == e.who && md.now.Sub(before.found.at) < md.retrace &&
-		before.foundOutcome != store.HeldElsewhere && !(before.foundStatus == "01" && md.held(before.foundNumber, m.keys))
+		before.foundOutcome != store.HeldElsewhere && !(before.foundOutcome == store.Traced && len(m.numbers) == 1 && m.numbers[0] != before.foundNumber) &&
+		!(before.foundStatus == "01" && md.held(before.foundNumber, m.keys))
 }
 
 // held tells whether another live record of the same authority has a number.

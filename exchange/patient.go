@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type person struct {
 	Address      []string `json:"address,omitempty"`
 	Practice     string   `json:"practice,omitempty"` // ODS code
 	PracticeName string   `json:"practice_name,omitempty"`
+	Raw          []string `json:"raw,omitempty"` // digests of what an update replaces, see rawDigests
 }
 
 func readPerson(doc string) person {
@@ -171,6 +173,12 @@ func (s subject) changed() bool {
 	return s.told.Print != s.before.Told.Print || s.told.Exchange == s.before.Told.Exchange
 }
 
+// stuck tells whether we said more than a day ago that a trace is in progress, as a trust's own table
+// of results may have us do.
+func (s subject) stuck(known *recall) bool {
+	return s.before.Found.Status == "06" && known.arrived.Sub(s.before.Found.At) > 24*time.Hour
+}
+
 // entries are what the index learns from the message.
 func (s subject) entries() []store.Patient {
 	var all []store.Patient
@@ -189,7 +197,7 @@ func (s subject) entries() []store.Patient {
 // found is what the index learns from a finished trace of the subject.
 func (s subject) found(f store.Found) []store.Patient {
 	f.Print = s.told.Print
-	if f.Outcome == store.Verified && f.NHSNumber != s.told.NHSNumber {
+	if f.Outcome == store.Verified && f.NHSNumber != "" && f.NHSNumber != s.told.NHSNumber {
 		// A query confirmed a number that had been found: for those who told of the patient
 		// without it, it still is one that was found.
 		f.Outcome = store.Superseded
@@ -240,7 +248,49 @@ func (h *Handler) person(m *hl7v2.Message, before person) person {
 	if valued(m, pathPractice) {
 		p.PracticeName, p.Practice = m.Get(pathPracticeName), m.Get(pathPracticeCode)
 	}
+	if h.Updates || h.Forwards {
+		p.Raw = h.rawDigests(m, before.Raw)
+	}
 	return p
+}
+
+// replaced are the fields that an update sets as a whole.
+var replaced = []hl7v2.Path{pathIdentifiers, pathNames, pathBirthDate.Field(), pathSex.Field(), pathReliability}
+
+// rawDigests are those of the fields that an update replaces; a field that the message leaves out stays
+// as it was. The last one is of all that an update of profile copy holds.
+func (h *Handler) rawDigests(m *hl7v2.Message, before []string) []string {
+	digests := make([]string, len(replaced), len(replaced)+1)
+	copy(digests, before)
+	for i, path := range replaced {
+		if raw := m.Raw(path); raw != "" {
+			digests[i] = shortDigest(raw)
+		}
+	}
+	if h.UpdateProfile != UpdateCopy {
+		return digests
+	}
+	var all strings.Builder
+	for s := range m.Segments() {
+		switch s.Name() {
+		case "MSH", "EVN", "PV1", "PV2": // of the message and the visit, not of the patient
+		default:
+			all.WriteString(s.Raw() + "\r")
+		}
+	}
+	return append(digests, shortDigest(all.String()))
+}
+
+func shortDigest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:8])
+}
+
+// basis is the digest of what a result rests on, and of what the update that tells it replaces: the
+// update of a patient who has another by now is out of date.
+func basis(told store.Told) store.Print {
+	sum := sha256.Sum256([]byte(string(told.Print[:]) + strings.Join(readPerson(told.Doc).Raw, "\x00")))
+	return store.Print(sum[:16])
 }
 
 // valued tells whether a field has a value, be it null.

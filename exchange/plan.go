@@ -38,6 +38,7 @@ type reply struct {
 	says        string        // MSA-3, in its default words
 	number      numberRule    // what becomes of the NHS number that the message has
 	fresh       bool          // Spine was asked, just now
+	echo        bool          // the message repeats what we sent
 	named       pds.NHSNumber // the number that Spine named, to be used or not
 	record      *pds.Patient  // what Spine knows of the patient; nil if it did not say
 	differences []string      // the fields in which that differs from the message

@@ -36,7 +36,6 @@ func (q *query) source(s description) *fault {
 		}
 	}
 	q.asked = req.NHSNumber
-	q.doubt = q.inDoubt()
 	entry, _, bad := q.entry(req)
 	found := entry.Key.LocalID != ""
 	switch {
@@ -48,6 +47,8 @@ func (q *query) source(s description) *fault {
 		return &fault{unknownNumber, inSource(1)}
 	}
 	q.subject = subject{keys: []store.PatientKey{entry.Key}, before: entry, told: entry.Told}
+	q.record = q.subject
+	q.doubt = q.inDoubt()
 	return nil
 }
 

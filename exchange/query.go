@@ -29,7 +29,8 @@ type query struct {
 	local   store.PatientKey // the local number that is asked about, if one is
 	foreign bool             // its authority is none of our domains: it may be known all the same
 	asked   pds.NHSNumber    // the NHS number that is asked about, if one is
-	subject subject          // the entry of the index that the question is about, if it is about one
+	subject subject          // the entry of the index that the question is about, if it is about nothing else
+	record  subject          // the entry of the local number that is asked about, whatever else is said
 	doubt   bool             // its number is with the back office
 }
 
@@ -140,6 +141,11 @@ func (q *query) request() (req pds.Request, known bool, bad *fault) {
 		return req, true, bad
 	}
 	q.asked = req.NHSNumber
+	if q.local.LocalID != "" {
+		if entry, ok, _ := q.byLocal(q.local); ok {
+			q.record = subject{keys: []store.PatientKey{entry.Key}, before: entry}
+		}
+	}
 	q.doubt = q.inDoubt()
 	if known, bad = q.complete(&req); bad != nil || !known {
 		return req, known, bad
@@ -263,7 +269,11 @@ func (q *query) reply(res pds.Result, err error) reply {
 		r.reason = reasonOf(err)
 		return r
 	}
-	d, _ := q.h.decide(q.subject, q.known, q.want, res)
+	s := q.subject
+	if len(s.keys) == 0 {
+		s = q.record
+	}
+	d, _ := q.h.decide(s, q.known, q.want, res)
 	r := q.outcome(res, d).learned(d, res)
 	r.reason, r.says = res.Reason, textOf[d.outcome]
 	return r
@@ -406,9 +416,8 @@ func (q *query) inDoubt() bool {
 		return false
 	}
 	if q.local.LocalID != "" {
-		entry, _, _ := q.byLocal(q.local)
-		number, _ := entry.Current()
-		return q.known.inDoubt(entry, number)
+		number, _ := q.record.before.Current()
+		return q.known.inDoubt(q.record.before, number)
 	}
 	return !q.asked.IsZero() && slices.ContainsFunc(q.known.bearers(q.asked.Digits()), func(entry store.Patient) bool {
 		return q.known.inDoubt(entry, q.asked.Digits())

@@ -136,8 +136,9 @@ const (
 	longestAttempt = lease - 15*time.Second
 	// commitAgain is how long after a store could not keep the end of an attempt it is asked again.
 	commitAgain = time.Second
-	// mostRefusals is how often a destination may say "not now" before an operator has to decide.
-	mostRefusals = 5
+	// mostRefusals is how often a destination may say "not now" before an operator has to decide: once,
+	// and five times again.
+	mostRefusals = 6
 )
 
 // retries is how long after an attempt without an answer the next one is made; the last holds for

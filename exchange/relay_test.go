@@ -402,7 +402,7 @@ func TestRelayTriesForEver(t *testing.T) {
 func TestRelayRefusals(t *testing.T) {
 	f := newDepot(t)
 	l, behind := f.letter(t, "N1"), f.letter(t, "N2")
-	codes := []string{"AR", "", "CE", "AR", "", "AR", "AR"}
+	codes := []string{"AR", "", "CE", "AR", "", "AR", "AR", "CE"}
 	f.pas.says(codes[0])
 	run(t, f.relay)
 	f.next(t)
@@ -411,8 +411,8 @@ func TestRelayRefusals(t *testing.T) {
 		f.pas.says(code)
 		f.retry(t, l)
 	}
-	f.next(t) // of the next one, which says AR, too
-	if got := f.wantState(t, l, store.Parked, "refused 5 times, last by AR"); got.Refusals != 5 || got.Attempt != 7 {
+	f.next(t) // of the next one, which says CE, too
+	if got := f.wantState(t, l, store.Parked, "refused 6 times, last by CE"); got.Refusals != 6 || got.Attempt != 8 {
 		t.Errorf("%d refusals in %d attempts", got.Refusals, got.Attempt)
 	}
 	f.pas.says("AA")

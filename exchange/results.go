@@ -61,7 +61,7 @@ func DefaultResultsTable() string { return string(defaultTable) }
 
 // ParseResults reads the rows that a trust has for some of the default ones. The text is CSV with
 // the columns result, status, number, item, words; result names the row by its default words. A
-// row replaces the default one as a whole. Errors say the line and what is wrong with it.
+// row replaces the default one as a whole. The error joins all faults, each with its line.
 func ParseResults(text []byte) (Results, error) {
 	r := DefaultResults()
 	err := r.read(text, defaultResults.rows)
@@ -107,29 +107,40 @@ func (r Results) read(text []byte, known map[string]result) error {
 		return errors.New("exchange: results: line 1: the columns are not " + strings.Join(resultColumns, ", "))
 	}
 	read := make(map[string]bool)
+	var faults []error
 	for {
 		fields, err := table.Read()
 		if errors.Is(err, io.EOF) {
-			return nil
+			break
 		}
 		if err != nil {
-			return fmt.Errorf("exchange: results: %w", err)
+			faults = append(faults, err)
+			break
 		}
 		line, _ := table.FieldPos(0)
 		key := strings.TrimSpace(fields[0])
 		switch _, ok := known[key]; {
 		case known != nil && !ok:
-			err = errors.New("there is no such result")
+			err = fmt.Errorf("there is no result %.80q", key)
 		case read[key]:
 			err = errors.New("the result came before")
 		default:
 			err = r.add(key, fields[1:])
 		}
+		if words := r.rows[key].words; err == nil && words != key {
+			if _, taken := known[words]; taken {
+				err = errors.New("the words are those of another result")
+			}
+		}
 		if err != nil {
-			return fmt.Errorf("exchange: results: line %d: %w", line, err)
+			faults = append(faults, fmt.Errorf("line %d: %w", line, err))
 		}
 		read[key] = true
 	}
+	if len(faults) > 0 {
+		return fmt.Errorf("exchange: results: %w", errors.Join(faults...))
+	}
+	return nil
 }
 
 // add reads one row.

@@ -62,7 +62,7 @@ func TestParseResultsRefuses(t *testing.T) {
 		"other columns":           {"result,status\n", "line 1: the columns"},
 		"too few fields":          {resultsHead + "No match,04\n", "line 2"},
 		"an open quotation":       {resultsHead + "\"No match\n", "line"},
-		"no such result":          {resultsHead + "No luck,04,kept,,\n", "line 2: there is no such result"},
+		"no such result":          {resultsHead + "No luck,04,kept,,\n", `line 2: there is no result "No luck"`},
 		"a result twice":          {resultsHead + "No match,04,kept,,\nNo match,03,kept,,\n", "line 3: the result came before"},
 		"no such rule":            {resultsHead + "No match,04,lost,,\n", "number is not one of"},
 		"no such item":            {resultsHead + "No match,04,kept,party,\n", "item is not a kind"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spinetrace/hl7v2"
+	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -34,7 +35,7 @@ func (x *exchange) sequel(r reply, late bool) (sequel, error) {
 		r.differences = x.h.person(x.m, person{}).differences(r.record)
 	}
 	f.differences, f.items = r.differences, x.items(r, known)
-	if !x.plan.query && strings.HasPrefix(x.plan.name, "ADT") {
+	if code, _, _ := x.m.Type(); code == "ADT" {
 		x.forward(&f, r, late)
 		x.acknowledge(&f, r, late)
 		x.update(&f, r, late, known)
@@ -45,7 +46,7 @@ func (x *exchange) sequel(r reply, late bool) (sequel, error) {
 // forward sends an ADT on that is just being answered: with what the answer brings home in it. What
 // is found later follows as an update.
 func (x *exchange) forward(f *sequel, r reply, late bool) {
-	if !x.h.Forwards || late || r.says == ownMessage || r.ack != hl7v2.AA && r.ack != hl7v2.CA {
+	if !x.h.Forwards || late || x.h.own(x.m) || r.ack != hl7v2.AA && r.ack != hl7v2.CA {
 		return
 	}
 	bytes := x.frame
@@ -68,10 +69,10 @@ func (x *exchange) acknowledge(f *sequel, r reply, late bool) {
 	if !late && r.ack != hl7v2.CA {
 		return // it was refused
 	}
-	name := letterName(x.id, store.Acknowledgement, 0)
+	name := letterName(x.id, store.Acknowledgement, 0, 0)
 	header := h.header(h.AckType.of(x.m))
 	header.ControlID, header.AcceptAck, header.ApplicationAck = name, "AL", "NE"
-	b := hl7v2.Reply(x.m, header).MSA(hl7v2.AA, x.m.Raw(pathControlID), h.Results.say(r.says))
+	b := hl7v2.Reply(x.m, header).MSA(hl7v2.AA, x.m.Raw(pathControlID), h.Results.say(x.plan.subject.say(r.says)))
 	if r.status != "" {
 		h.patientBack(b, x.m, r.inAnswer(), false)
 	}
@@ -84,8 +85,8 @@ const mostUpdates = 3
 
 // update sends a result home that changes the NHS number or its status.
 func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
-	if r.status == "" || !x.changes(r) {
-		return
+	if r.status == "" || r.echo || len(x.plan.subject.keys) == 0 || !x.changes(r) {
+		return // without a local number the PAS could not tell whom it is about
 	}
 	for _, destination := range x.h.updated(late) {
 		tells := x.h.tells(x.m, x.plan.subject.ids)
@@ -97,8 +98,8 @@ func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
 		default:
 		}
 		l := store.Letter{
-			Destination: destination, Kind: store.Update, ControlID: letterName(x.id, store.Update, r.outcome),
-			Basis: x.plan.subject.told.Print, Mark: tells.mark(strings.TrimPrefix(r.status, statusPrefix)),
+			Destination: destination, Kind: store.Update, ControlID: x.updateName(destination, r.outcome, known),
+			Basis: basis(x.plan.subject.told), Mark: tells.mark(strings.TrimPrefix(r.status, statusPrefix)),
 		}
 		switch known.before(l, x.plan.subject, x.h.Now()) {
 		case toldAlready:
@@ -114,6 +115,18 @@ func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
 			continue
 		}
 		x.post(f, l, bytes)
+	}
+}
+
+// updateName is the control id of an update. One that was withdrawn does not stand in the way of the
+// same result, found again later.
+func (x *exchange) updateName(destination string, o store.Outcome, known *recall) string {
+	recent := known.updates(destination, x.plan.subject.key(), x.h.Now().Add(-echoTime))
+	for generation := 0; ; generation++ {
+		name := letterName(x.id, store.Update, o, generation)
+		if !slices.ContainsFunc(recent, func(l store.Letter) bool { return l.ControlID == name && l.State == store.Dropped }) {
+			return name
+		}
 	}
 }
 
@@ -156,8 +169,10 @@ func (k *recall) before(l store.Letter, s subject, now time.Time) toldBefore {
 	recent := k.updates(l.Destination, s.key(), now.Add(-echoTime))
 	if len(recent) > 0 {
 		last := recent[0]
-		unknowing := last.State == store.Waiting || last.At.After(s.told.At)
-		if last.Mark == l.Mark && last.Exchange != k.exchange && last.State != store.Dropped && last.State != store.Parked && unknowing {
+		// One that waits and rests on other fields is overtaken: it will not be delivered.
+		unknowing := last.State == store.Waiting && last.Basis == l.Basis ||
+			last.State == store.Delivered && last.At.After(s.told.At)
+		if last.Mark == l.Mark && last.Exchange != k.exchange && unknowing {
 			return toldAlready
 		}
 	}
@@ -183,7 +198,7 @@ func (h *Handler) echo(m *hl7v2.Message, s subject, known *recall) bool {
 		return false
 	}
 	recent := slices.DeleteFunc(known.updates(ToPAS, s.key(), h.Now().Add(-echoTime)), func(l store.Letter) bool {
-		return l.State == store.Dropped
+		return l.State != store.Delivered && (l.State != store.Waiting || l.Attempt == 0) // it cannot come back
 	})
 	if len(recent) == 0 {
 		return false
@@ -204,7 +219,7 @@ func (x *exchange) overrun(l store.Letter, r reply) store.Item {
 	d.Destination = l.Destination
 	d.Reason = fmt.Sprintf("more than %d updates in an hour: the destination does not keep them, or another system changes them back", mostUpdates)
 	return store.Item{
-		Kind: store.Overrun, Subject: subjectOf(s.key(), x.id), Patient: s.key(), Exchange: x.id, NHSNumber: s.number(),
+		Kind: store.Overrun, Subject: x.subject(), Patient: s.key(), Exchange: x.id, NHSNumber: s.number(),
 		Doc: d.JSON(), Notify: x.h.Notify[store.Overrun],
 	}
 }
@@ -245,6 +260,7 @@ func (h *Handler) Overtaken(ctx context.Context, l store.Letter) (reason string,
 	}
 	known := &recall{index: h.Index, outbox: h.Outbox, ctx: ctx, timeout: h.CommitTimeout, exchange: l.Exchange}
 	p, ok := known.patient(l.Patient)
+	held := len(known.heldBeside(p, l)) > 0
 	newer := slices.ContainsFunc(known.updates(l.Destination, l.Patient, l.At), func(other store.Letter) bool {
 		return other.Position > l.Position && other.State == store.Delivered
 	})
@@ -255,10 +271,28 @@ func (h *Handler) Overtaken(ctx context.Context, l store.Letter) (reason string,
 		return "the patient was merged away", nil, nil
 	case newer:
 		return "a newer update was delivered", nil, nil
-	case ok && p.Told.Print != l.Basis:
-		return "the patient has changed since", &store.Work{
-			Exchange: p.Told.Exchange, Patient: l.Patient, Kind: store.Changed, Due: h.Now().Add(h.Budget), Reason: "changed while a result was on its way",
-		}, nil
+	case held:
+		return "another record has the number since", h.traceAgain(p, "another record has the number since"), nil
+	case ok && basis(p.Told) != l.Basis:
+		return "the patient has changed since", h.traceAgain(p, "changed while a result was on its way"), nil
 	}
 	return "", nil, nil
+}
+
+// traceAgain is the trace of a patient as it is told of now.
+func (h *Handler) traceAgain(p store.Patient, reason string) *store.Work {
+	return &store.Work{Exchange: p.Told.Exchange, Patient: p.Key, Kind: store.Changed, Due: h.Now().Add(h.Budget), Reason: reason}
+}
+
+// heldBeside returns the other records that hold the number that a letter tells, but for those of the
+// same message.
+func (k *recall) heldBeside(p store.Patient, l store.Letter) []store.Patient {
+	n, err := pds.ParseNHSNumber(p.Found.NHSNumber)
+	if err != nil || p.Found.Exchange != l.Exchange {
+		return nil
+	}
+	others := subject{keys: []store.PatientKey{l.Patient}}.others(k, n)
+	return slices.DeleteFunc(others, func(other store.Patient) bool {
+		return other.Found.Exchange == l.Exchange || other.Told.Exchange == p.Told.Exchange
+	})
 }

@@ -43,16 +43,16 @@ func TestUpdateFieldByField(t *testing.T) {
 	}{
 		"minimal": {func(*exchange.Handler) {}, "MSH|^~\\&" + header +
 			"PID|1||" + back + "||HALVORSEN^ZO\xcb^^^^^L~BORN^ZO\xcb^^^^^M||19620417|F||||||||||||||||||||||||ED~NSTS01~AL\r" +
-			"PV1|1|N\r"},
+			"PV1||N\r"},
 		"copy": {func(h *exchange.Handler) { h.UpdateProfile = exchange.UpdateCopy }, "MSH|^~\\&" + header +
 			"PID|1|L1|" + back + "|OLD|HALVORSEN^ZO\xcb^^^^^L~BORN^ZO\xcb^^^^^M||19620417|F|||1 MADEUP TERRACE^^LEEDS^^LS99 1AA^^H|||||||||||||||||||||ED~NSTS01~AL|more\r" +
 			"PD1|||TEST PRACTICE^^H81109\rPV1||N\rZPD|kept|A\\X41\\B\r"},
 		"number first": {func(h *exchange.Handler) { h.NumberFirst = true }, "MSH|^~\\&" + header +
 			"PID|1||9990000018^^^NHS^NH~RXX1234567^^^RXX^MR~V1^^^RXX^VN||HALVORSEN^ZO\xcb^^^^^L~BORN^ZO\xcb^^^^^M||19620417|F||||||||||||||||||||||||ED~NSTS01~AL\r" +
-			"PV1|1|N\r"},
-		"to ROUTE": {func(h *exchange.Handler) { h.Receiver = "ROUTE" }, "MSH|^~\\&" + strings.Replace(header, "PAS^1.2.3^ISO", "ROUTE", 1) +
+			"PV1||N\r"},
+		"to ROUTE": {func(h *exchange.Handler) { h.Receiver = "ROUTE" }, "MSH|^~\\&" + strings.Replace(header, "PAS^1.2.3^ISO|RXX", "ROUTE|ROUTE", 1) +
 			"PID|1||" + back + "||HALVORSEN^ZO\xcb^^^^^L~BORN^ZO\xcb^^^^^M||19620417|F||||||||||||||||||||||||ED~NSTS01~AL\r" +
-			"PV1|1|N\r"},
+			"PV1||N\r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newHome(t)
@@ -294,6 +294,50 @@ func TestChangedSinceIsTracedAgain(t *testing.T) {
 			t.Errorf("%s: dropped %d letters", event, len(dropped))
 		}
 	}
+}
+
+// TestChangedWhileItsTraceEnds: an update that waits, and would tell the same, but of the patient as
+// she was, is dropped just before the trace of the change is settled. The change is told all the same.
+func TestChangedWhileItsTraceEnds(t *testing.T) {
+	f := newHome(t)
+	f.provider.say = func(context.Context, pds.Request) (pds.Result, error) { return matched(), nil }
+	f.relay.Sender = connect(t, f.pas)
+	dropped := make(chan struct{})
+	f.relay.Done = func(d exchange.Delivery) {
+		if d.State == store.Dropped {
+			close(dropped)
+		}
+	}
+	finished := 0
+	f.handler.Journal = watched{f.disk, func(c store.Commit) {
+		if c.Entries[len(c.Entries)-1].Kind != store.Finished {
+			return
+		}
+		if finished++; finished == 2 { // that of C2
+			run(t, f.relay)
+			select {
+			case <-dropped:
+			case <-time.After(patience):
+			}
+		}
+	}}
+	f.plainSite.open(t)
+	f.p.wantAck(adt("A28", "C1", unnumbered), "MSA|AA|C1|trace pending")
+	f.work(t)
+	f.p.wantAck(adt("A31", "C2", unnumbered, "LS99 1AA", "LS99 9ZZ"), "MSA|AA|C2|trace pending")
+	f.elapse(t, time.Hour)
+	f.wantUpdates(t, home01)
+}
+
+// watched is a journal that somebody looks at before every commit.
+type watched struct {
+	store.Journal
+	before func(store.Commit)
+}
+
+func (j watched) Commit(ctx context.Context, c store.Commit) (store.Receipt, error) {
+	j.before(c)
+	return j.Journal.Commit(ctx, c)
 }
 
 // TestResendCausesNoSecondUpdate is row 41 and promise 3: a resend gets the stored answer and

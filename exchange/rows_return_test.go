@@ -18,7 +18,7 @@ func row61(t *testing.T, _ *disk) {
 	}{
 		{"AA", false, 1, store.Delivered},
 		{"AE", false, 1, store.Parked},
-		{"AR", false, 5, store.Parked},
+		{"AR", false, 6, store.Parked},
 		{"silence", false, 7, store.Waiting},
 		{"another", false, 7, store.Waiting},
 		{"CA", false, 1, store.Parked},

@@ -96,6 +96,7 @@ func (t *tracing) finish(res pds.Result, err error) {
 	var c store.Commit
 	var after sequel
 	if err == nil {
+		defer x.h.deciding.about(res.NHSNumber)()
 		var r reply
 		if r, after, err = t.conclude(res); err != nil { // who else holds the number is not known: nothing is decided
 			facts, after = finished(t.want, res, err), sequel{}

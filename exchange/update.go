@@ -3,6 +3,7 @@ package exchange
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,16 +41,16 @@ func ParseUpdateProfile(s string) (UpdateProfile, error) {
 func (h *Handler) updateMessage(m *hl7v2.Message, r reply, controlID string) ([]byte, error) {
 	header := h.header(updateType(m))
 	header.ControlID = controlID
-	if h.Receiver != "" {
+	switch h.Receiver {
+	case "":
+	case "ROUTE": // whoever wants it
+		header.ReceivingApplication, header.ReceivingFacility = "ROUTE", "ROUTE"
+	default:
 		header.ReceivingApplication, header.ReceivingFacility, _ = strings.Cut(h.Receiver, "^")
 	}
 	b := hl7v2.Originate(m, header)
 	h.updateEvent(b, m)
-	if h.UpdateProfile == UpdateCopy {
-		copied, err := h.enriched(m, r)
-		if err != nil {
-			return nil, err
-		}
+	if copied, err := h.enriched(m, r); h.UpdateProfile == UpdateCopy && err == nil {
 		for s := range copied.Segments() {
 			if s.Name() != "MSH" && s.Name() != "EVN" {
 				b.RawSegment(s.Raw())
@@ -58,7 +59,7 @@ func (h *Handler) updateMessage(m *hl7v2.Message, r reply, controlID string) ([]
 		return b.Bytes(), b.Err()
 	}
 	h.patientBack(b, m, r, h.NumberFirst)
-	b.Segment("PV1").Raw(1, "1").Raw(2, "N")
+	b.Segment("PV1").Raw(2, "N")
 	return b.Bytes(), b.Err()
 }
 
@@ -93,6 +94,9 @@ func (h *Handler) enriched(m *hl7v2.Message, r reply) (*hl7v2.Message, error) {
 		return copied, err
 	}
 	b := hl7v2.Originate(copied, hl7v2.Header{})
+	if b.Delimiters() != copied.Delimiters() {
+		return nil, errDelimiters
+	}
 	mark := string(rune(copied.Delimiters().Repetition))
 	err = errors.Join(
 		copied.SetRaw(pathIdentifiers, strings.Join(h.identifiersBack(b, copied, r, h.NumberFirst), mark)),
@@ -102,6 +106,9 @@ func (h *Handler) enriched(m *hl7v2.Message, r reply) (*hl7v2.Message, error) {
 	}
 	return copied, nil
 }
+
+// errDelimiters says that a message's delimiters are too few to write a result in.
+var errDelimiters = errors.New("exchange: result into message: incomplete delimiters")
 
 // patientBack writes the PID segment that brings the result home (product.md 4.6 b): the
 // identifiers received, with the number found in place of the one sent, and the new status
@@ -196,8 +203,8 @@ func statusBack(b *hl7v2.Builder, m *hl7v2.Message, status string) []string {
 
 // letterName makes the MSH-10 of a letter of ours from what it follows from: a result that is
 // decided twice, by two instances, or by one before and after a crash, is told by one letter.
-func letterName(exchange store.ID, kind store.LetterKind, o store.Outcome) string {
-	sum := sha256.Sum256(append(exchange[:], byte(kind), byte(o)))
+func letterName(exchange store.ID, kind store.LetterKind, o store.Outcome, generation int) string {
+	sum := sha256.Sum256(binary.AppendUvarint(append(exchange[:], byte(kind), byte(o)), uint64(generation)))
 	return "ST" + base32.StdEncoding.EncodeToString(sum[:])[:18]
 }
 

@@ -182,11 +182,16 @@ func (x *exchange) obsolete(w store.Work) {
 	facts := store.Facts{
 		Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
 	}
-	s := store.Settlement{Exchange: x.id, Attempt: w.Attempt}
-	if r.work != nil && r.work.Kind == w.Kind { // still too early
-		s.Again, s.Reason = r.work.Due, store.Text(r.reason)
+	var c store.Commit
+	newest := x.plan.subject.before
+	switch {
+	case r.work != nil: // still too early
+		c.Work = x.workFor(r)
+	case r.says == olderMessage && !newest.Gone() && newest.Told.Exchange != x.id:
+		// Whoever the patient is now is to be traced, even if the newer message is of a kind that is not.
+		c.Work = []store.Work{*x.h.traceAgain(newest, "a newer message told of the patient")}
 	}
-	x.settle(store.Commit{}, facts, s, after)
+	x.settle(c, facts, store.Settlement{Exchange: x.id, Attempt: w.Attempt}, after)
 }
 
 // settle commits how an attempt at an item ended, and what follows from it. The caller holds mu.
@@ -196,11 +201,26 @@ func (x *exchange) settle(c store.Commit, facts store.Facts, s store.Settlement,
 	}
 	c.Letters, c.Items = after.letters, after.items
 	after.note(&facts)
-	if _, err := x.commit(c, append(after.entries, store.Entry{Kind: store.Finished, Facts: facts})...); err != nil {
+	_, err := x.commit(c, append(after.entries, store.Entry{Kind: store.Finished, Facts: facts})...)
+	if errors.Is(err, store.ErrRejected) {
+		x.giveUp(s)
+	}
+	if err != nil {
 		x.h.Log.ErrorContext(x.ctx, "late trace not recorded", "exchange", x.id, "err", err)
 		return
 	}
 	x.posted(after)
+}
+
+// giveUp parks an item whose end the store rejects: it would reject it again.
+func (x *exchange) giveUp(s store.Settlement) {
+	const reason = "how the trace ended could not be recorded"
+	x.pending = nil
+	s.Park, s.Again, s.Reason = true, time.Time{}, reason
+	c := store.Commit{Settled: []store.Settlement{s}}
+	if _, err := x.commit(c, store.Entry{Kind: store.Finished, Facts: store.Facts{Outcome: "unfinished", Reason: reason}}); err != nil {
+		x.h.Log.ErrorContext(x.ctx, "item not parked", "exchange", x.id, "err", err)
+	}
 }
 
 // backoff is how long after an attempt the next one is made; the last holds for all further.
