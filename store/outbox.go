@@ -99,6 +99,21 @@ type Outbox interface {
 	Told(ctx context.Context, destination string, patient PatientKey, since time.Time, limit int) ([]Letter, error)
 }
 
+// Pile is the letters to one destination that are in one state.
+type Pile struct {
+	Destination string
+	State       LetterState // Waiting or Parked
+	Letters     int         // how many
+	First       int64       // the position of the first
+	Oldest      time.Time   // when the oldest was added
+}
+
+// Piles is the outbox at a glance.
+type Piles interface {
+	// Piles counts the letters that wait or are parked, by destination and state.
+	Piles(ctx context.Context) ([]Pile, error)
+}
+
 // LetterMemory is how long a letter that is delivered or dropped is kept for [Outbox.Told], at
 // least.
 const LetterMemory = 8 * 24 * time.Hour

@@ -51,6 +51,7 @@ type Store interface {
 	Index
 	Queue
 	Outbox
+	Piles
 	Backlog
 
 	// Start connects, checks the schema and takes the chain; it returns when the store

@@ -146,7 +146,7 @@ func TestReportQualityUsage(t *testing.T) {
 	for args, says := range map[string]string{
 		"audit report":                      "say one of quality, work",
 		"audit report quality --since 0s":   "--since must be more than 0s",
-		"audit report quality --most 0":     "--most be 1 or more",
+		"audit report quality --most 0":     "--most must be 1 or more",
 		"audit report quality --json --csv": "exclude each other",
 	} {
 		if code, out, errs := runCommand(strings.Fields(args)...); code != exitUsage || !strings.Contains(errs, says) || out != "" {

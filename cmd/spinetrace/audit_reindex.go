@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -19,8 +18,8 @@ func auditReindex(ctx context.Context, c console, args []string) error {
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if who == "" {
-		return usageError("--as must name who asks")
+	if err := checkWho(who, "asks"); err != nil {
+		return err
 	}
 	cfg, found := readConfig()
 	if cfg.ODS == "" { // whose numbers are whose depends on it
@@ -49,7 +48,10 @@ func reindex(ctx context.Context, c console, cfg *config, db store.Store, who st
 		return err
 	}
 	kept, deleted, err := db.Reindex(ctx, asOf, entries)
-	_, said := fmt.Fprintf(c.Out, "%s read; the index has %s, %d deleted\n",
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.Out, "%s read; the index has %s, %d deleted\n",
 		count(messages, "message", "messages"), count(kept, "patient", "patients"), deleted)
-	return errors.Join(err, said)
+	return err
 }

@@ -51,10 +51,11 @@ func auditShow(ctx context.Context, c console, args []string) error {
 	switch {
 	case fs.NArg() == 0 && s.at == (place{}):
 		return usageError("no control id was given")
-	case s.as == "":
-		return usageError("--as must name who looks")
 	case s.fields && s.json:
 		return errFieldsJSON
+	}
+	if err := checkWho(s.as, "looks"); err != nil {
+		return err
 	}
 	s.controlID = fs.Arg(0)
 	return reading(ctx, c, func(db store.Store) error { return s.run(ctx, c.Out, db) })

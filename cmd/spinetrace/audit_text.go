@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -44,7 +45,7 @@ func isMessage(kind store.PartKind) bool {
 	}
 }
 
-// headline says in two lines what the story is of and how it ended.
+// headline says what the story is of and how it ended, and what became of the letters in it.
 func headline(story []store.Event) string {
 	first := story[0]
 	facts, err := first.Facts()
@@ -54,14 +55,9 @@ func headline(story []store.Event) string {
 	if first.Exchange == (store.ID{}) {
 		return "An event that belongs to no message: " + place{first.Chain, first.Seq}.String()
 	}
-	outcome := "unfinished"
+	outcome := cmp.Or(outcomeOf(story), "unfinished")
 	if first.Kind == store.Broken {
 		outcome = store.Unanswered.String()
-	}
-	for _, e := range story {
-		if f, err := e.Facts(); err == nil && f.Outcome != "" {
-			outcome = f.Outcome
-		}
 	}
 	what := storyOf(first.Kind, facts)
 	if facts.ControlID != "" {
@@ -70,7 +66,74 @@ func headline(story []store.Event) string {
 	if facts.Application != "" {
 		what += " from " + printable(facts.Application)
 	}
-	return fmt.Sprintf("%s: %s\nExchange %s", what, outcome, first.Exchange)
+	lines := append([]string{what + ": " + outcome}, letterLines(story)...)
+	return strings.Join(append(lines, "Exchange "+first.Exchange.String()), "\n")
+}
+
+// outcomeOf is the result of a story: of the answer, or of a later trace.
+func outcomeOf(story []store.Event) (outcome string) {
+	open := []string{"", store.Pending.String(), store.Deferred.String()}
+	ends := []string{store.NotTraced.String(), store.Refused.String()}
+	for _, e := range story {
+		f, err := e.Facts()
+		if err != nil || f.Outcome == "" {
+			continue
+		}
+		switch e.Kind {
+		case store.Exchanged, store.Replied:
+			outcome = f.Outcome
+		case store.Finished:
+			// What decides nothing may be tried again, or be about a result that there is already.
+			if f.Decision != "" || outcome == "" || slices.Contains(open, outcome) && slices.Contains(ends, f.Outcome) {
+				outcome = f.Outcome
+			}
+		default:
+		}
+	}
+	return outcome
+}
+
+// letterLines say what became of the letters of a story, in the order in which they came up.
+func letterLines(story []store.Event) []string {
+	var order []string
+	names, states := make(map[string]string), make(map[string]string)
+	for _, e := range story {
+		f, err := e.Facts()
+		state := letterState(e.Kind, f)
+		if err != nil || state == "" {
+			continue
+		}
+		key := f.Destination + " " + f.ControlID
+		if states[key] == "" {
+			order, names[key] = append(order, key), cmp.Or(f.Type, f.ControlID)
+		}
+		states[key] = state + " " + f.Destination
+	}
+	var all []string
+	for _, key := range order {
+		all = append(all, printable(names[key]+" "+states[key]))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return wrap("Letters: "+strings.Join(all, "; "), maxWidth)
+}
+
+// letterState is how far a letter has come by an event, "" if that is about no letter.
+func letterState(kind store.Kind, f store.Facts) string {
+	switch {
+	case kind == store.Queued, kind == store.Requeued:
+		return "waits for"
+	case kind == store.Withdrawn:
+		return "withdrawn, not sent to"
+	case kind != store.Tried:
+		return ""
+	case f.Outcome == store.Delivered.String():
+		return "delivered to"
+	case f.Outcome == store.Parked.String():
+		return "parked, refused by"
+	}
+	return "waits for"
 }
 
 // storyOf names what an exchange began with.

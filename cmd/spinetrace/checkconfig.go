@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -39,9 +41,10 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 
 // finding is one line of the report.
 type finding struct {
-	Check  string `json:"check"`
-	Result string `json:"result,omitempty"`
-	Fault  string `json:"fault,omitempty"`
+	Check   string `json:"check"`
+	Result  string `json:"result,omitempty"`
+	Warning string `json:"warning,omitempty"` // the service works, and somebody should know
+	Fault   string `json:"fault,omitempty"`
 }
 
 // report prints findings and counts the faults among them.
@@ -62,6 +65,8 @@ func (r *report) line(f finding) {
 		err = json.NewEncoder(r.w).Encode(f)
 	case f.Fault != "":
 		_, err = fmt.Fprintf(r.w, "%s: %s\n", f.Check, f.Fault)
+	case f.Warning != "":
+		_, err = fmt.Fprintf(r.w, "%s: warning, %s\n", f.Check, f.Warning)
 	default:
 		_, err = fmt.Fprintf(r.w, "%s: ok, %s\n", f.Check, f.Result)
 	}
@@ -90,6 +95,7 @@ var tries = []struct {
 	{"listener certificate", tryListener},
 	{"client certificate", tryClientCertificate},
 	{"store", tryStore},
+	{"outbox", tryOutbox},
 	{"back end", func(ctx context.Context, cfg *config) (string, error) {
 		return backends[cfg.Backend].reach(ctx, cfg)
 	}},
@@ -104,12 +110,48 @@ func (r *report) try(ctx context.Context, cfg *config, timeout time.Duration) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		said, err := t.try(ctx, cfg)
 		cancel()
-		if err != nil {
+		var warned warning
+		switch {
+		case errors.As(err, &warned):
+			for _, text := range warned {
+				r.line(finding{Check: t.name, Warning: text})
+			}
+		case err != nil:
 			r.line(finding{Check: t.name, Fault: err.Error()})
-			continue
+		default:
+			r.line(finding{Check: t.name, Result: said})
 		}
-		r.line(finding{Check: t.name, Result: said})
 	}
+}
+
+// warning is what somebody should know, though nothing is at fault.
+type warning []string
+
+func (w warning) Error() string { return strings.Join(w, "; ") }
+
+// tryOutbox looks for letters that nobody would deliver. What is wrong with the store tryStore tells.
+func tryOutbox(ctx context.Context, cfg *config) (string, error) {
+	_, err := tryStore(ctx, cfg)
+	exists := cfg.driver().exists
+	switch {
+	case err != nil:
+		return "not looked at, the store cannot be used", nil
+	case exists != nil && exists(cfg.Store.Reveal()) != nil:
+		return "empty, there is no store yet", nil
+	}
+	db, err := startStore(ctx, cfg, console{Err: io.Discard})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close() }() // nothing was written
+	lost, err := stranded(ctx, db, cfg.destinations())
+	switch {
+	case err != nil:
+		return "", err
+	case len(lost) > 0:
+		return "", warning(lost)
+	}
+	return "nothing waits for a destination that is not configured", nil
 }
 
 func tryListener(_ context.Context, cfg *config) (string, error) {

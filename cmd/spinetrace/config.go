@@ -132,15 +132,15 @@ type config struct {
 	A31Receiver        string        `envconfig:"SPINETRACE_A31_RECEIVER" shown:"whoever sent the message" desc:"MSH-5 and MSH-6 of an A31: APPLICATION^FACILITY, or ROUTE"`
 	A31NumberFirst     bool          `envconfig:"SPINETRACE_A31_NUMBER_FIRST" default:"false" desc:"the NHS number is the first repetition of an A31's PID-3"`
 	ResultsFile        string        `envconfig:"SPINETRACE_RESULTS_FILE" shown:"none" desc:"file: a table that replaces rows of the table of results"`
-	ReferAllSuperseded bool          `envconfig:"SPINETRACE_REFER_ALL_SUPERSEDED" default:"false" desc:"a superseded number stays in PID-3 with NSTS05, and the clerks decide"`
+	ReferAllSuperseded bool          `envconfig:"SPINETRACE_REFER_ALL_SUPERSEDED" default:"false" desc:"a superseded number stays in PID-3 with NSTS05, and the clerks decide; not beside a row of RESULTS_FILE for it"`
 	OutboxAlertAfter   time.Duration `envconfig:"SPINETRACE_OUTBOX_ALERT_AFTER" default:"15m" min:"1m" max:"168h" desc:"a letter that waits longer for its destination is told of in the log"`
 
-	WebhookURL    URL    `envconfig:"SPINETRACE_WEBHOOK_URL" shown:"none" desc:"https URL that is told of every new item, by a POST of JSON; plain http to loopback only"`
+	WebhookURL    Secret `envconfig:"SPINETRACE_WEBHOOK_URL" shown:"none" desc:"https URL that is told of every new item, by a POST of JSON; plain http to loopback only. It may have a query, and is a secret"`
 	WebhookToken  Secret `envconfig:"SPINETRACE_WEBHOOK_TOKEN" shown:"none" desc:"bearer token for WEBHOOK_URL"`
 	MailAddr      string `envconfig:"SPINETRACE_MAIL_ADDR" shown:"none" desc:"host:port of the mail server, by which MAIL_TO is told of every new item"`
 	MailTLS       string `envconfig:"SPINETRACE_MAIL_TLS" default:"starttls" oneof:"starttls,tls,off" desc:"TLS of the mail server; off to loopback only"`
-	MailFrom      string `envconfig:"SPINETRACE_MAIL_FROM" desc:"who the mail is from"`
-	MailTo        List   `envconfig:"SPINETRACE_MAIL_TO" desc:"who it goes to"`
+	MailFrom      string `envconfig:"SPINETRACE_MAIL_FROM" desc:"who the mail is from; goes with MAIL_ADDR"`
+	MailTo        List   `envconfig:"SPINETRACE_MAIL_TO" desc:"who it goes to; goes with MAIL_ADDR"`
 	MailUsername  string `envconfig:"SPINETRACE_MAIL_USERNAME" shown:"none" desc:"login at the mail server"`
 	MailPassword  Secret `envconfig:"SPINETRACE_MAIL_PASSWORD" shown:"none" desc:"its password"`
 	NotifyKinds   List   `envconfig:"SPINETRACE_NOTIFY_KINDS" shown:"all" desc:"kinds of items that are told of"`
@@ -231,6 +231,14 @@ func (f *faults) checkAddr(name, addr, example string) {
 	}
 	if err != nil {
 		f.add(name, "is not an address; write host:port, for example "+example)
+	}
+}
+
+// checkHost is checkAddr for an address that is connected to: it names a host.
+func (f *faults) checkHost(name, addr, example string) {
+	f.checkAddr(name, addr, example)
+	if host, _, err := net.SplitHostPort(addr); err == nil && host == "" {
+		f.add(name, "names no host; write host:port, for example "+example)
 	}
 }
 

@@ -192,6 +192,8 @@ var badValues = []struct{ name, value, want string }{
 	{"RETURN", "forward", "has forward, but FORWARD_ADDR is not given"},
 	{"RETURN", "none,none", "has none beside something else"},
 	{"PAS_ADDR", "pas.example.nhs.uk", "is not an address; write host:port"},
+	{"PAS_ADDR", ":2612", "names no host; write host:port"},
+	{"PAS_ADDR", "127.0.0.1:2575", "is MLLP_ADDR, our own listener"},
 	{"PAS_TLS", "yes", "is not known; write one of off, server, mutual"},
 	{"PAS_CA", "", "is empty"},
 	{"PAS_CERT", "cert.pem", "is given, but PAS_TLS is not mutual"},
@@ -203,6 +205,8 @@ var badValues = []struct{ name, value, want string }{
 	{"PAS_ANSWER_TIMEOUT", "1h", "is out of range"},
 	{"PAS_CONNECTION", "pool", "is not known; write one of keep, message"},
 	{"FORWARD_ADDR", "pas.example.nhs.uk", "is not an address; write host:port"},
+	{"FORWARD_ADDR", "localhost:2575", "is MLLP_ADDR, our own listener"},
+	{"FORWARD_ADDR", "127.0.0.1:2577", "is given, but RETURN has no forward, so nothing would be sent there"},
 	{"FORWARD_TLS", "yes", "is not known; write one of off, server, mutual"},
 	{"FORWARD_CA", "", "is empty"},
 	{"FORWARD_CERT", "cert.pem", "is given, but FORWARD_TLS is not mutual"},
@@ -222,12 +226,16 @@ var badValues = []struct{ name, value, want string }{
 	{"OUTBOX_ALERT_AFTER", "1s", "is out of range; write 1m to 168h"},
 	{"WEBHOOK_URL", "http://hooks.example.nhs.uk/items", "is plain http to another machine; write an https URL"},
 	{"WEBHOOK_URL", "hooks.example.nhs.uk", "is not a URL"},
+	{"WEBHOOK_URL", "https://user:pass@hooks.example.nhs.uk/?sig=sesame", "is not a URL"},
 	{"WEBHOOK_TOKEN", "caf\u00e9 au lait", "has characters that no token has"},
 	{"WEBHOOK_TOKEN", "open-sesame", "is given, but WEBHOOK_URL is not"},
 	{"MAIL_ADDR", "mail.trust.example", "is not an address; write host:port"},
+	{"MAIL_ADDR", ":25", "names no host; write host:port"},
 	{"MAIL_TLS", "ssl", "is not known; write one of starttls, tls, off"},
 	{"MAIL_FROM", "Trust <spinetrace@example.nhs.uk>", "has something that is no mail address"},
 	{"MAIL_TO", "clerks@example.nhs.uk,nobody", "has something that is no mail address"},
+	{"MAIL_FROM", "spinetrace@example.nhs.uk", "is given, but MAIL_ADDR is not"},
+	{"MAIL_TO", "clerks@example.nhs.uk", "is given, but MAIL_ADDR is not"},
 	{"MAIL_USERNAME", "spinetrace", "and MAIL_PASSWORD belong together"},
 	{"MAIL_PASSWORD", "", "is empty"},
 	{"NOTIFY_KINDS", "discrepancy,gossip", "has something that is no kind of item"},
@@ -439,7 +447,10 @@ func TestSecretFromFile(t *testing.T) {
 }
 
 func TestSecretsPrintAsStars(t *testing.T) {
-	setAll(t, enough(map[string]string{"STORE": "postgres://u:sesame@db/x", "SMSP_PROXY": "http://u:sesame@proxy:3128"}))
+	setAll(t, enough(map[string]string{
+		"STORE": "postgres://u:sesame@db/x", "SMSP_PROXY": "http://u:sesame@proxy:3128",
+		"WEBHOOK_URL": "https://hooks.example.nhs.uk/items?sig=sesame",
+	}))
 	c, err := serviceConfig()
 	if err != nil {
 		t.Fatal(err)

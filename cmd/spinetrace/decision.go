@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
+	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -35,15 +38,48 @@ func (d *decision) flags(fs *flag.FlagSet) {
 
 // check says what the record cannot hold.
 func (d *decision) check() error {
-	for name, text := range map[string]string{"--as": d.who, "--reason": d.reason} {
-		if store.Text(text) != text {
-			return usageError(name + " is too long, or not text")
-		}
+	if err := checkNote("--reason", d.reason); err != nil {
+		return err
 	}
-	if d.who == "" {
-		return usageError("--as must name who decides")
+	return checkWho(d.who, "decides")
+}
+
+// checkWho says what is wrong with the name of who does something.
+func checkWho(who, does string) error {
+	if who == "" {
+		return usageError("--as must name who " + does)
+	}
+	return checkNote("--as", who)
+}
+
+// checkNote says why a text must not be recorded for ever, and listed and logged beside what is no
+// patient's.
+func checkNote(flag, text string) error {
+	switch {
+	case store.Text(text) != text:
+		return usageError(flag + " is too long, or not text")
+	case hasNHSNumber(text):
+		return usageError(flag + " has an NHS number in it; leave it out, items and letters have numbers of their own")
 	}
 	return nil
+}
+
+var digitGroups = regexp.MustCompile(`[0-9]+(?:[\s\x{a0}-]+[0-9]+)*`)
+
+// hasNHSNumber tells whether a text holds a valid NHS number, written together or in groups. Ten digits
+// of a longer number do not count: one in eleven of any would be valid.
+func hasNHSNumber(text string) bool {
+	for _, run := range digitGroups.FindAllString(text, -1) {
+		groups := strings.FieldsFunc(run, func(r rune) bool { return r < '0' || r > '9' })
+		for i := range groups {
+			for j := i; j < len(groups); j++ {
+				if _, err := pds.ParseNHSNumber(strings.Join(groups[i:j+1], "")); err == nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // errNotDone says that something of what was wanted was not done; what, was printed.

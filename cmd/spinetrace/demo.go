@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"spinetrace/exchange"
 	"spinetrace/mllp"
 	"spinetrace/store"
 	"spinetrace/testdata"
@@ -60,11 +62,15 @@ type demonstration struct {
 	log     *os.File
 	backend string // as BACKEND has it
 	sim     *simulation
+	pas     *demoPAS
 	service *service
+	tried   chan struct{} // an attempt at a letter has ended, and is recorded
 
 	messages [][]byte // the samples
 	answers  [][]byte // to the samples so far
 	wrong    int      // answers that are not the expected ones
+	updates  []int    // the samples that an A31 follows from in this run
+	lacking  int      // A31 that are not the expected ones
 }
 
 // prepare makes everything that run needs. Nothing is served yet.
@@ -76,7 +82,7 @@ func (d *demonstration) prepare(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func() error{d.unpack, d.simulate, d.assemble} {
+	for _, step := range []func() error{d.unpack, d.simulate, d.receive, d.assemble} {
 		if err := step(); err != nil {
 			return errors.Join(err, d.close())
 		}
@@ -102,13 +108,32 @@ func (d *demonstration) unpack() error {
 	return nil
 }
 
+// receive starts the system that results are brought home to.
+func (d *demonstration) receive() (err error) {
+	d.pas, err = startPAS()
+	return err
+}
+
 // assemble puts the service together, by the very code that serve runs.
 func (d *demonstration) assemble() (err error) {
 	if d.cfg, err = d.config(); err != nil {
 		return err
 	}
-	d.service, err = newService(d.cfg, newLogger(d.log, slog.LevelInfo))
-	return err
+	if d.service, err = newService(d.cfg, newLogger(d.log, slog.LevelInfo)); err != nil {
+		return err
+	}
+	d.tried = make(chan struct{}, 1)
+	for _, r := range d.service.relays {
+		count := r.Done
+		r.Done = func(delivery exchange.Delivery) {
+			count(delivery)
+			select {
+			case d.tried <- struct{}{}:
+			default: // whoever waits will look anyway
+			}
+		}
+	}
+	return nil
 }
 
 func demoFolder(dir string) (string, error) {
@@ -125,6 +150,9 @@ func (d *demonstration) close() error {
 	var err error
 	if d.sim != nil {
 		err = d.sim.close()
+	}
+	if d.pas != nil {
+		err = errors.Join(err, d.pas.close())
 	}
 	return errors.Join(err, d.log.Close())
 }
@@ -154,13 +182,21 @@ func (d *demonstration) tour(ctx context.Context) error {
 	if err := d.printf("%s", d.welcome()); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{d.send, d.audit, d.stay} {
+	for _, step := range []func(context.Context) error{d.send, d.home, d.look, d.stay} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	if d.wrong > 0 {
+	return d.verdict()
+}
+
+// verdict says whether everything was as expected.
+func (d *demonstration) verdict() error {
+	switch {
+	case d.wrong > 0:
 		return fmt.Errorf("%d of %d answers are not the expected ones", d.wrong, len(samples))
+	case d.lacking > 0:
+		return fmt.Errorf("%d of %d A31 are not the expected ones", d.lacking, len(d.updates))
 	}
 	return nil
 }
@@ -176,9 +212,10 @@ func (d *demonstration) welcome() string {
 	writeRows(&b, []factRow{
 		{"service", d.service.mllpPort.Addr().String()},
 		{"asks", d.simulated().url(d.sim) + " (the simulator)"},
+		{"sends A31 to", d.pas.addr() + " (it stands for the PAS, and says AA)"},
 		{"journal and log", d.dir},
 	})
-	b.WriteString("\nWhat follows was really sent over TCP: > is the message, < the answer, = what happened.\n")
+	b.WriteString("\nWhat follows was really sent over TCP: > comes in, < goes out, = is what happened.\n")
 	return b.String()
 }
 
@@ -201,8 +238,66 @@ func (d *demonstration) send(ctx context.Context) error {
 		if err := d.show(i, s, asked, faults); err != nil {
 			return err
 		}
+		if s.home == "" || len(asked) == 0 { // an earlier run has sent it
+			continue
+		}
+		d.updates = append(d.updates, i)
+		if err := d.await(ctx, s); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// a31Wait is how long the demo waits for an A31: as long as it takes to try three times.
+const a31Wait = 30 * time.Second
+
+// await waits until the A31 that follows from a sample was taken and that is recorded, so that what
+// the journal holds comes in the same order every time. What does not come home tells of.
+func (d *demonstration) await(ctx context.Context, s sample) error {
+	over := time.NewTimer(a31Wait)
+	defer over.Stop()
+	for {
+		select {
+		case <-d.tried:
+		case <-over.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if d.pas.update(s.patient()) != nil {
+			return nil
+		}
+	}
+}
+
+// home shows what the PAS was sent, and checks it.
+func (d *demonstration) home(context.Context) error {
+	err := d.heading("What the PAS was sent beside the answers, for those who do not read them (RETURN=a31)")
+	for n, i := range d.updates {
+		s := samples[i]
+		msg := d.pas.update(s.patient())
+		var page bytes.Buffer
+		if n > 0 {
+			page.WriteString("\n")
+		}
+		fmt.Fprintf(&page, "After message %d:\n", i+1)
+		if msg != nil {
+			writeBody(&page, bodies[store.Sent].mark, msg, messagePrinter(d.fields))
+			fmt.Fprintf(&page, "  = %s.\n", strings.Join(wrap(s.home, maxWidth-5), "\n    "))
+		}
+		if faults := s.checkUpdate(msg); len(faults) > 0 {
+			d.lacking++
+			fmt.Fprintf(&page, "  NOT AS EXPECTED: %s\n", strings.Join(faults, "; "))
+		}
+		if err == nil {
+			_, err = d.w.Write(page.Bytes())
+		}
+	}
+	if len(d.updates) == 0 && err == nil {
+		err = d.printf("Nothing: an earlier run has sent it.\n")
+	}
+	return err
 }
 
 // show prints a message, its answer, and in one line what happened.
@@ -234,24 +329,52 @@ func (s sample) questions(asked []string) string {
 	return "nobody asked, answered by an earlier run" // --dir was used before
 }
 
-// audit shows one message's audit trail and verifies the journal, by the code of the audit
-// command.
-func (d *demonstration) audit(ctx context.Context) error {
+// look shows the open items, one message's audit trail and whether the journal is whole, by the code
+// of the commands.
+func (d *demonstration) look(ctx context.Context) error {
 	db, err := startStore(ctx, &d.cfg, console{Out: d.w, Err: d.log})
 	if err != nil {
 		return err
 	}
-	err = d.heading("What the journal holds of message 4 (spinetrace audit show " + shownInAudit + ")")
-	if err == nil {
-		err = showing{controlID: shownInAudit, fields: d.fields, as: osUser()}.run(ctx, d.w, db)
-	}
-	if err == nil {
-		err = d.heading("Whether the journal is whole (spinetrace audit verify --bodies)")
-	}
-	if err == nil {
-		err = verifying{bodies: true}.run(ctx, d.w, db)
+	for _, part := range []struct {
+		title string
+		show  func() error
+	}{
+		{"What a person has to look at (spinetrace items list)", func() error { return d.items(ctx, db) }},
+		{
+			"What the journal holds of message 4 (spinetrace audit show " + shownInAudit + ")",
+			func() error {
+				return showing{controlID: shownInAudit, fields: d.fields, as: osUser()}.run(ctx, d.w, db)
+			},
+		},
+		{
+			"Whether the journal is whole (spinetrace audit verify --bodies)",
+			func() error { return verifying{bodies: true}.run(ctx, d.w, db) },
+		},
+	} {
+		if err == nil {
+			err = d.heading(part.title)
+		}
+		if err == nil {
+			err = part.show()
+		}
 	}
 	return errors.Join(err, db.Close())
+}
+
+// items lists the open items, in fewer columns than the command: the page is narrow.
+func (d *demonstration) items(ctx context.Context, db store.Store) error {
+	open, err := db.Items(ctx, store.ItemQuery{Limit: pageSize})
+	if err != nil {
+		return err
+	}
+	rows := make([]itemRow, len(open))
+	for i, item := range open {
+		rows[i] = rowOfItem(item)
+		rows[i].Latest, rows[i].Exchange = time.Time{}, ""
+	}
+	return list[itemRow]{itemColumns, rows, "Nothing."}.
+		show(ctx, d.w, db, listing{who: osUser()}, map[string]string{"command": "items list"})
 }
 
 func (d *demonstration) heading(title string) error {
@@ -261,8 +384,8 @@ func (d *demonstration) heading(title string) error {
 // stay says where to look and, unless the tour is to end here, waits until it is told to.
 func (d *demonstration) stay(ctx context.Context) error {
 	if d.once {
-		return d.printf("\n%s%d of %d answers as expected. The store stays in %s;\ndelete the folder when you are done.\n",
-			d.toTry(), len(samples)-d.wrong, len(samples), d.dir)
+		return d.printf("\n%s%d of %d answers and %d of %d A31 as expected. The store stays in %s;\ndelete the folder when you are done.\n",
+			d.toTry(), len(samples)-d.wrong, len(samples), len(d.updates)-d.lacking, len(d.updates), d.dir)
 	}
 	var page bytes.Buffer
 	fmt.Fprintf(&page, "\nThe service goes on running:\n\n")
@@ -270,6 +393,7 @@ func (d *demonstration) stay(ctx context.Context) error {
 		{"MLLP", d.service.mllpPort.Addr().String()},
 		{"ready, metrics", fmt.Sprintf("http://%s/-/ready and /metrics", d.service.adminPort.Addr())},
 		{"simulator", d.simulated().url(d.sim) + " (this is not Spine)"},
+		{"PAS", d.pas.addr() + " (it says AA to whatever it is sent)"},
 		{"store", filepath.Join(d.dir, "spinetrace.db")},
 		{"log", d.log.Name()},
 	})
@@ -295,6 +419,7 @@ func (d *demonstration) toTry() string {
 	setting("STORE", d.cfg.Store.Reveal())
 	program := programName(os.Args[0])
 	fmt.Fprintf(&b, "  %s audit show DEMO0001 --bodies --fields\n  %[1]s audit verify\n", program)
+	fmt.Fprintf(&b, "  %s items show 2\n  %[1]s outbox list --state delivered\n", program)
 	if !d.once {
 		fmt.Fprintf(&b, "  %s send --addr %s --new-ids %s\n\n",
 			program, d.service.mllpPort.Addr(), filepath.Join(d.dir, "hl7", samples[0].file))

@@ -77,6 +77,7 @@ func (d *demonstration) config() (config, error) {
 	}
 	cfg.ODS, cfg.Backend = "DEMO", d.backend
 	d.simulated().configure(d.sim, &cfg, u)
+	cfg.PAS.Addr = d.pas.addr()
 	cfg.MLLPAddr, cfg.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Store = Secret{"sqlite:" + filepath.Join(d.dir, "spinetrace.db")}
 	return cfg, nil

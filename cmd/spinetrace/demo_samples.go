@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"spinetrace/hl7v2"
 )
@@ -13,6 +14,7 @@ type sample struct {
 	want   []field // of the answer
 	unseen bool    // the back end must not be asked
 	told   string  // what happened, behind what was asked
+	home   string  // what the A31 tells that brings the result home; "": there is none
 }
 
 // field is a place in an answer and what is there. A field without repetition is meant
@@ -28,6 +30,7 @@ var samples = []sample{
 			{"MSA-1", "AA"}, {"MSA-3", "Traced"}, {"PID-3", "D100001^^^DEMO^MR~9990000018^^^NHS^NH"}, {"PID-32", "NSTS01"},
 		},
 		told: "one patient found; PID-3 brings the number back, with NSTS01",
+		home: "the PAS had no number; now it has one, and NSTS01 says that it is verified",
 	},
 	{
 		file: "02-a31-verified.hl7", title: "ADT^A31, an update; the NHS number is not verified yet (NSTS03)",
@@ -35,6 +38,7 @@ var samples = []sample{
 			{"MSA-1", "AA"}, {"MSA-3", "Verified"}, {"PID-3", "D100002^^^DEMO^MR~9990000026^^^NHS^NH"}, {"PID-32", "NSTS01"},
 		},
 		told: "the number is this patient's, so NSTS01",
+		home: "the number stays, and NSTS03 becomes NSTS01",
 	},
 	{
 		file: "03-a28-no-match.hl7", title: "ADT^A28, a new patient whom nobody knows",
@@ -42,6 +46,7 @@ var samples = []sample{
 			{"MSA-1", "AA"}, {"MSA-3", "No match"}, {"PID-3", "D100003^^^DEMO^MR"}, {"PID-32", "NSTS04"},
 		},
 		told: "nobody found; that is an answer and no error: AA, NSTS04",
+		home: "nobody was found: NSTS04, and the identifiers stay as they are",
 	},
 	{
 		file: "04-a31-superseded.hl7", title: "ADT^A31, an update; the NHS number, written 3-3-4, was replaced by another",
@@ -50,6 +55,7 @@ var samples = []sample{
 			{"PID-3", "D100004^^^DEMO^MR~9994104616^^^NHS^NH"}, {"PID-32", "NSTS01"},
 		},
 		told: "superseded; PID-3 has the new number in place of the old one",
+		home: "the new number takes the place of the old one; a clerk sees to it that the patient is told",
 	},
 	{
 		file: "05-a28-twins.hl7", title: "ADT^A28, a new patient: one of two twins, given name not known",
@@ -57,6 +63,7 @@ var samples = []sample{
 			{"MSA-1", "AA"}, {"MSA-3", "Multiple matches"}, {"PID-3", "D100005^^^DEMO^MR"}, {"PID-32", "NSTS04"},
 		},
 		told: "more than one fits; nobody guesses, so there is no number",
+		home: "several fit: NSTS04, and a clerk finds out which of them it is",
 	},
 	{
 		file: "06-a31-invalidated.hl7", title: "ADT^A31, an update; the NHS number was withdrawn",
@@ -65,6 +72,7 @@ var samples = []sample{
 			{"PID-3", "D100006^^^DEMO^MR~9990600635^^^NHS^NH"}, {"PID-32", "NSTS05"},
 		},
 		told: "withdrawn without a successor; PID-3 stays as it came, NSTS05",
+		home: "the number stays where it is, but NSTS05 says not to use it until a clerk has found the right one",
 	},
 	{
 		file: "07-a03-not-used.hl7", title: "ADT^A03, a discharge",
@@ -129,13 +137,47 @@ var samples = []sample{
 	},
 }
 
-// check says what is not as expected.
+// check says what is not as expected of the answer.
 func (s sample) check(answer []byte, asked int) (faults []string) {
-	m, err := hl7v2.Parse(answer)
+	faults = differing(answer, s.want)
+	if s.unseen && asked > 0 {
+		faults = append(faults, "the back end was asked")
+	}
+	return faults
+}
+
+// checkUpdate says what is not as expected of the A31: it tells what the answer told.
+func (s sample) checkUpdate(msg []byte) []string {
+	if msg == nil {
+		return []string{"it did not come"}
+	}
+	want := []field{{"MSH-9", "ADT^A31^ADT_A05"}}
+	for _, f := range s.want {
+		if f.path == "PID-3" || f.path == "PID-32" {
+			want = append(want, f)
+		}
+	}
+	return differing(msg, want)
+}
+
+// patient is the local number that the A31 of the sample goes by.
+func (s sample) patient() string {
+	for _, f := range s.want {
+		if f.path == "PID-3" {
+			id, _, _ := strings.Cut(f.value, "^")
+			return id
+		}
+	}
+	return ""
+}
+
+// differing says which fields of a message are others than those wanted.
+func differing(msg []byte, want []field) (faults []string) {
+	m, err := hl7v2.Parse(msg)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	for _, f := range s.want {
+	for _, f := range want {
 		path, err := hl7v2.ParsePath(f.path)
 		switch got := m.Raw(path); {
 		case err != nil:
@@ -143,9 +185,6 @@ func (s sample) check(answer []byte, asked int) (faults []string) {
 		case got != f.value:
 			faults = append(faults, fmt.Sprintf("%s is %q, not %q", f.path, got, f.value))
 		}
-	}
-	if s.unseen && asked > 0 {
-		faults = append(faults, "the back end was asked")
 	}
 	return faults
 }

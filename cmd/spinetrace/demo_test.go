@@ -27,7 +27,9 @@ var masks = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA256"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z`), "TIME"},
 	{regexp.MustCompile(`(< MSH(?:\|[^|]*){5}\|)\d{14}\|`), "${1}MSH-7|"},
-	{regexp.MustCompile(`\|ST[A-Z2-7]{18}\|`), "|MSH-10|"},
+	{regexp.MustCompile(`\bST[A-Z2-7]{18}\b`), "MSH-10"},
+	{regexp.MustCompile(`(> MSH(?:\|[^|]*){5}\|)\d{14}(\|\|ACK)`), "${1}MSH-7${2}"},
+	{regexp.MustCompile(`(< EVN\|A31\|)\d{14}\|`), "${1}EVN-2|"},
 	{regexp.MustCompile(`(took +)\S+`), "${1}DURATION"},
 	{regexp.MustCompile(`(question +)\d+ bytes`), "${1}N bytes"}, // it holds the simulator's port
 }
@@ -69,7 +71,7 @@ func checkDemo(t *testing.T, backend, file string) {
 	if code != exitOK || errs != "" {
 		t.Fatalf("exit code %d, stderr %q\n%s", code, errs, out)
 	}
-	golden(t, file, mask(strings.ReplaceAll(out, dir, "DIR")))
+	golden(t, file, masked(strings.ReplaceAll(out, dir, "DIR")))
 	for line := range strings.Lines(out) {
 		if n := len([]rune(line)); n > 100 && !strings.Contains(line, dir) {
 			t.Errorf("%d columns: %s", n, line)
@@ -183,6 +185,37 @@ func TestSampleNoticesWrongAnswer(t *testing.T) {
 				t.Errorf("%d faults, want %d: %s", len(faults), tt.faults, faults)
 			}
 		})
+	}
+}
+
+func TestSampleNoticesWrongUpdate(t *testing.T) {
+	s := sample{want: []field{{"MSA-1", "AA"}, {"PID-3", "1^^^X^MR~2^^^NHS^NH"}, {"PID-32", "NSTS01"}}, home: "told"}
+	const good = "MSH|^~\\&|A|B|C|D|20260601||ADT^A31^ADT_A05|1|P|2.4\rPID|1||1^^^X^MR~2^^^NHS^NH|||||||||||||||||||||||||||||NSTS01\r"
+	for name, tt := range map[string]struct {
+		msg    string
+		faults int
+	}{
+		"as expected":    {good, 0},
+		"another number": {strings.Replace(good, "~2^", "~3^", 1), 1},
+		"another status": {strings.Replace(good, "NSTS01", "NSTS04", 1), 1},
+		"another type":   {strings.Replace(good, "A31", "A28", 1), 1},
+	} {
+		if faults := s.checkUpdate([]byte(tt.msg)); len(faults) != tt.faults {
+			t.Errorf("%s: %d faults, want %d: %s", name, len(faults), tt.faults, faults)
+		}
+	}
+}
+
+// TestDemoMissesAnUpdate: an A31 that does not arrive is not passed over.
+func TestDemoMissesAnUpdate(t *testing.T) {
+	var out strings.Builder
+	d := demonstration{w: &out, pas: new(demoPAS), updates: []int{0}}
+	if err := d.home(t.Context()); err != nil || d.lacking != 1 || !strings.Contains(out.String(), "After message 1:\n  NOT AS EXPECTED: it did not come\n") {
+		t.Errorf("%v, %d A31 are missed\n%s", err, d.lacking, out.String())
+	}
+	err := d.verdict()
+	if err == nil || err.Error() != "1 of 1 A31 are not the expected ones" {
+		t.Errorf("it ends with %v", err)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"spinetrace/exchange"
@@ -16,7 +18,7 @@ import (
 // destination is a system that messages of ours are sent to.
 type destination struct {
 	Addr           string        `envconfig:"SPINETRACE_%FAMILY%_ADDR" shown:"none" desc:"host:port of %PEER%"`
-	TLS            string        `envconfig:"SPINETRACE_%FAMILY%_TLS" default:"off" oneof:"off,server,mutual" desc:"TLS to it: server checks its certificate, mutual shows it ours as well"`
+	TLS            string        `envconfig:"SPINETRACE_%FAMILY%_TLS" shown:"off" oneof:"off,server,mutual" desc:"TLS to it: server checks its certificate, mutual shows it ours as well; must be given, even as off, when %FAMILY%_ADDR is not loopback"`
 	CA             string        `envconfig:"SPINETRACE_%FAMILY%_CA" shown:"the system's" desc:"PEM file: who signed its certificate"`
 	Cert           string        `envconfig:"SPINETRACE_%FAMILY%_CERT" desc:"PEM file: our certificate, for mutual"`
 	Key            string        `envconfig:"SPINETRACE_%FAMILY%_KEY" desc:"PEM file: the key of %FAMILY%_CERT"`
@@ -42,10 +44,13 @@ type peer struct {
 
 func (p peer) setting(name string) string { return p.family + "_" + name }
 
-// check reports what no tag can.
-func (p peer) check(f *faults) {
+// byTLS tells whether messages go to p by TLS.
+func (p peer) byTLS() bool { return p.TLS != "" && p.TLS != "off" }
+
+// check reports what no tag can. listener is where we listen ourselves.
+func (p peer) check(f *faults, listener string) {
 	if p.Addr != "" {
-		f.checkAddr(p.setting("ADDR"), p.Addr, "192.0.2.10:2575")
+		p.checkAddr(f, listener)
 	}
 	f.checkText(p.setting("SERVER_NAME"), p.ServerName, dnsName, "is not a host name; write the name in its certificate")
 	for _, s := range []struct{ name, value string }{{p.setting("CERT"), p.Cert}, {p.setting("KEY"), p.Key}} {
@@ -58,9 +63,35 @@ func (p peer) check(f *faults) {
 	}
 }
 
+func (p peer) checkAddr(f *faults, listener string) {
+	addr := p.setting("ADDR")
+	f.checkHost(addr, p.Addr, "192.0.2.10:2575")
+	if !f.has("MLLP_ADDR") && !f.has(addr) && sameListener(p.Addr, listener) {
+		f.add(addr, "is MLLP_ADDR, our own listener; write where the other system listens, or move ours")
+	}
+	if p.TLS == "" && !loopback(p.Addr) && !f.has(addr) {
+		f.add(p.setting("TLS"), "is missing, and "+addr+" is not loopback; write server or mutual, or off to accept patients' data in the clear")
+	}
+}
+
+// sameListener tells whether who connects to addr reaches a listener on this machine, as far as the
+// addresses themselves say.
+func sameListener(addr, listener string) bool {
+	host, port, _ := net.SplitHostPort(addr)
+	own, ownPort, _ := net.SplitHostPort(listener)
+	a, errA := net.LookupPort("tcp", port)
+	b, errB := net.LookupPort("tcp", ownPort)
+	if errA != nil || errB != nil || a != b {
+		return false
+	}
+	ip, _ := netip.ParseAddr(own)
+	everywhere := own == "" || ip.IsUnspecified()
+	return strings.EqualFold(host, own) || loopback(addr) && (everywhere || loopback(listener))
+}
+
 // exposed says that patients' data go to p in the clear, "" when they do not.
 func (p peer) exposed() string {
-	if p.Addr == "" || p.TLS != "off" || loopback(p.Addr) {
+	if p.Addr == "" || p.byTLS() || loopback(p.Addr) {
 		return ""
 	}
 	return p.setting("ADDR") + " is another machine, and messages go there without TLS"
@@ -68,7 +99,7 @@ func (p peer) exposed() string {
 
 // clientTLS returns the TLS to p, nil when it is off.
 func (p peer) clientTLS() (*tls.Config, error) {
-	if p.TLS == "off" {
+	if !p.byTLS() {
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(p.Addr) // check has seen it
@@ -93,7 +124,7 @@ func (p peer) clientTLS() (*tls.Config, error) {
 // open returns what delivers to p. Its certificates, if it has any, join certs.
 func (p peer) open(certs *certificates) (*wire, error) {
 	l := &wire{to: p, tls: func() *tls.Config { return nil }}
-	if p.TLS == "off" {
+	if !p.byTLS() {
 		return l, nil
 	}
 	setting := p.setting("CA")

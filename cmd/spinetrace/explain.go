@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func explainFile(ctx context.Context, c console, cfg *config, file string, asJSO
 		if err != nil {
 			return err
 		}
-		x := explained{l, e}
+		x := explained{l, e, cfg}
 		if asJSON {
 			err = encodeJSON(c.Out, x.json())
 		} else {
@@ -47,23 +48,27 @@ func explainFile(ctx context.Context, c console, cfg *config, file string, asJSO
 type explained struct {
 	letter
 	exchange.Explanation
+	cfg *config
 }
 
 // print writes for a person, NHS numbers 3-3-4.
 func (x explained) print(w io.Writer) error {
 	var page bytes.Buffer
 	fmt.Fprintf(&page, "%s, message %d: %s\n", x.File, x.Number, x.Route)
-	writeRows(&page, []factRow{
+	writeRows(&page, slices.Concat([]factRow{
 		{"local numbers", x.locals()},
 		{"NHS number", x.NHSNumber.Spaced()},
 		{"status", x.Status},
 		{"recorded", stamp(x.Recorded)},
 		{"read with", strings.Join(x.Warnings, "; ")},
 		{"would ask", x.question()},
+		{"details", x.details()},
 		{"would be answered", strings.TrimSpace(x.Ack + " " + x.Text)},
 		{"because", x.Reason},
+	}, each("would follow", x.follows()), []factRow{
+		{"results", x.table()},
 		{"note", x.note()},
-	})
+	}))
 	_, err := w.Write(page.Bytes())
 	return err
 }
@@ -74,6 +79,70 @@ func (x explained) note() string {
 		return ""
 	}
 	return "what the question leaves out, the service looks up in the index of patients"
+}
+
+// traces tells whether the message is an ADT that somebody would be asked about.
+func (x explained) traces() bool { return x.Request != nil && x.adt() }
+
+func (x explained) adt() bool { return strings.HasPrefix(x.Route, "ADT") }
+
+// details says whether more than the number would be asked for: only then can the record differ.
+func (x explained) details() string {
+	switch {
+	case !x.traces():
+		return ""
+	case x.cfg.ADTDetails:
+		return "asked for: where Spine says otherwise, an item is opened"
+	}
+	return "not asked for, ADT_DETAILS is false: where Spine says otherwise, nobody hears of it"
+}
+
+// follows says what would leave beside the answer.
+func (x explained) follows() []string {
+	if !x.adt() {
+		return nil
+	}
+	return append(given(x.sentHome()), x.sentOn())
+}
+
+func (x explained) sentHome() string {
+	switch {
+	case !x.traces():
+		return ""
+	case !x.cfg.returns(returnA31):
+		return "no A31, RETURN does not have a31"
+	case len(x.LocalIDs) == 0:
+		return "no A31, the message has no local number"
+	}
+	return "a result that changes number or status is sent to the PAS as A31"
+}
+
+func (x explained) sentOn() string {
+	taken := x.Ack == "AA" || x.Ack == "CA"
+	switch {
+	case !x.cfg.returns(returnForward):
+		return "the message is not forwarded, RETURN does not have forward"
+	case x.traces() && x.Deferred:
+		return "the message is forwarded as it came, and an A31 behind it once there is a result"
+	case x.traces():
+		return "the message is forwarded with the result in it, or as it came and an A31 behind it if the result comes late"
+	case taken && x.Text != "Not traced: own message":
+		return "the message is forwarded as it came"
+	}
+	return "the message is not forwarded"
+}
+
+// table says which table of results holds.
+func (x explained) table() string {
+	switch {
+	case !x.traces():
+		return ""
+	case x.cfg.ResultsFile != "":
+		return "mean what RESULTS_FILE says"
+	case x.cfg.ReferAllSuperseded:
+		return "mean what the default table says; REFER_ALL_SUPERSEDED is true"
+	}
+	return "mean what the default table says"
 }
 
 // locals lists the trust's own numbers with their authorities.
@@ -136,6 +205,9 @@ func (x explained) json() any {
 	}
 	if len(x.Warnings) > 0 {
 		out["read_with"] = x.Warnings
+	}
+	if all := x.follows(); len(all) > 0 {
+		out["follows"] = all
 	}
 	if x.Request == nil {
 		out["answer"] = onlyKnown(map[string]string{"code": x.Ack, "text": x.Text, "reason": x.Reason})

@@ -185,10 +185,10 @@ func onScreen(digits string, screen bool) string {
 
 // itemsShow shows all that is known of one item.
 func itemsShow(ctx context.Context, c console, args []string) error {
-	fs := newFlags("items show", "items show NUMBER [flags]\n\nShows everything that is needed to work on an item, and what became of it. That somebody\nlooked is recorded first.")
-	asJSON := fs.Bool("json", false, "print one JSON object")
+	fs := newFlags("items show", "items show NUMBER... [flags]\n\nShows everything that is needed to work on items, and what became of them. That somebody\nlooked is recorded first.")
+	asJSON := fs.Bool("json", false, "print one JSON object a line")
 	who := fs.String("as", osUser(), "`name` of who looks, for the record")
-	if err := parse(fs, c, args, 1); err != nil {
+	if err := parse(fs, c, args, -1); err != nil {
 		return err
 	}
 	wanted, err := numbers("item", fs.Args())
@@ -196,15 +196,37 @@ func itemsShow(ctx context.Context, c console, args []string) error {
 	case err != nil:
 		return err
 	case len(wanted) == 0:
-		return usageError("give the number of an item")
-	case *who == "":
-		return usageError("--as must name who looks")
+		return usageError("give the numbers of items")
 	}
-	return reading(ctx, c, func(db store.Store) error { return showItem(ctx, c, db, wanted[0], *who, *asJSON) })
+	if err := checkWho(*who, "looks"); err != nil {
+		return err
+	}
+	return reading(ctx, c, func(db store.Store) error { return showItems(ctx, c, db, wanted, *who, *asJSON) })
+}
+
+// showItems shows one item after another. One that is not there keeps no other from being shown.
+func showItems(ctx context.Context, c console, db store.Store, wanted []int64, who string, asJSON bool) error {
+	var missing []string
+	for i, n := range wanted {
+		if i > 0 && !asJSON {
+			fmt.Fprintln(c.Out)
+		}
+		err := showItem(ctx, c, db, n, who, asJSON)
+		switch {
+		case errors.Is(err, errNoSuchItem):
+			missing = append(missing, strconv.FormatInt(n, 10))
+		case err != nil:
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w %s", errNoSuchItem, strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // errNoSuchItem says that there is nothing to show.
-var errNoSuchItem = errors.New("there is no item with this number")
+var errNoSuchItem = errors.New("there is no item")
 
 func showItem(ctx context.Context, c console, db store.Store, wanted int64, who string, asJSON bool) error {
 	i, ok, err := db.Item(ctx, wanted)
@@ -244,14 +266,25 @@ func itemJSON(i store.Item) any {
 func itemPage(i store.Item) []byte {
 	var page bytes.Buffer
 	fmt.Fprintf(&page, "%s\n\nItem %d: %s\n", confidential, i.Number, i.Kind)
-	writeRows(&page, slices.Concat(docRows(exchange.ReadItemDoc(i.Doc)), history(i)))
+	writeRows(&page, slices.Concat(docRows(i.Kind, exchange.ReadItemDoc(i.Doc)), history(i), hint(i)))
 	return page.Bytes()
 }
 
 // docRows puts what a clerk needs into words.
-func docRows(d exchange.ItemDoc) []factRow {
+func docRows(kind store.ItemKind, d exchange.ItemDoc) []factRow {
+	why := ""
+	switch {
+	case d.Invalid && kind == store.ReplacedNumber:
+		why = "superseded"
+	case d.Invalid:
+		why = "invalid"
+	}
 	rows := each("local number", d.LocalIDs)
-	rows = append(rows, factRow{"NHS number", marked(d.NHSNumber, d.Invalid)}, factRow{"Spine has", marked(d.NewNumber, false)})
+	rows = append(rows, factRow{"NHS number", marked(d.NHSNumber, why)})
+	for _, digits := range d.Numbers {
+		rows = append(rows, factRow{"NHS number sent", spaced(digits)})
+	}
+	rows = append(rows, factRow{"Spine has", marked(d.NewNumber, "")})
 	rows = append(rows, each("also held by", d.OtherIDs)...)
 	rows = append(rows, factRow{"name", d.Name})
 	rows = append(rows, each("other name", d.OtherNames)...)
@@ -272,13 +305,26 @@ func each(name string, values []string) []factRow {
 	return rows
 }
 
-// marked writes an NHS number as people read it, and says so if it is not to be used.
-func marked(digits string, invalid bool) string {
-	_, err := pds.ParseNHSNumber(digits)
-	if digits != "" && (invalid || err != nil) {
-		return spaced(digits) + " (invalid)"
+// marked writes an NHS number as people read it, and says why it is not to be used, if it is not.
+func marked(digits, why string) string {
+	if digits == "" {
+		return ""
+	}
+	if _, err := pds.ParseNHSNumber(digits); err != nil {
+		why = "invalid"
+	}
+	if why != "" {
+		return spaced(digits) + " (" + why + ")"
 	}
 	return spaced(digits)
+}
+
+// hint says where an operator looks further.
+func hint(i store.Item) []factRow {
+	if i.Kind != store.Undelivered {
+		return nil
+	}
+	return []factRow{{"see", "spinetrace outbox list"}, {"and", "spinetrace audit show " + i.Exchange.String()}}
 }
 
 // history says what became of an item.
@@ -305,27 +351,74 @@ func closing(i store.Item) string {
 
 // itemsClose closes items.
 func itemsClose(ctx context.Context, c console, args []string) error {
-	var d decision
-	fs := newFlags("items close", "items close NUMBER... --reason TEXT [flags]\n\nCloses items that somebody has dealt with. Who did, and why, is recorded. If it turns out\nthat nothing has changed, the next message about the patient opens another.")
-	d.flags(fs)
+	var w itemClosing
+	fs := newFlags("items close", "items close NUMBER... --reason TEXT [flags]\n       spinetrace items close --all --kind KIND --reason TEXT [flags]\n\nCloses items that somebody has dealt with. Who did, and why, is recorded. No item closes\nby itself. If it turns out that nothing has changed, the next trace of the patient opens\nanother: after RETRACE_AFTER, or once the record has changed.\n\n"+kindLines())
+	fs.BoolVar(&w.all, "all", false, "every open item of a --kind; nobody is asked again")
+	fs.StringVar(&w.kind, "kind", "", "the `kind`, with --all")
+	w.flags(fs)
 	if err := parse(fs, c, args, -1); err != nil {
 		return err
 	}
 	wanted, err := numbers("item", fs.Args())
-	switch {
-	case err != nil:
-		return err
-	case len(wanted) == 0:
-		return usageError("give the numbers of items")
-	case d.reason == "":
-		return usageError("--reason is missing; say what was done, without a patient's data")
+	if err == nil {
+		err = w.check(len(wanted))
 	}
-	if err := d.check(); err != nil {
+	if err != nil {
 		return err
 	}
 	return reading(ctx, c, func(db store.Store) error {
-		return d.each(c.Out, "item", wanted, func(n int64) (string, bool, error) { return d.close(ctx, db, n) })
+		if w.all {
+			return w.closeAll(ctx, c, db)
+		}
+		return w.each(c.Out, "item", wanted, func(n int64) (string, bool, error) { return w.close(ctx, db, n) })
 	})
+}
+
+// itemClosing is what is wanted of `items close`.
+type itemClosing struct {
+	decision
+	all  bool
+	kind string
+}
+
+// check says what is wrong with a command that names so many items.
+func (w itemClosing) check(named int) error {
+	_, known := store.ParseItemKind(w.kind)
+	switch {
+	case w.all && named > 0:
+		return usageError("give the numbers of items, or --all, not both")
+	case w.all && !known:
+		return usageError("--all needs a --kind, one of " + kindWords())
+	case !w.all && w.kind != "":
+		return usageError("--kind goes with --all")
+	case !w.all && named == 0:
+		return usageError("give the numbers of items, or --all --kind KIND")
+	case w.reason == "":
+		return usageError("--reason is missing; say what was done, without a patient's data")
+	}
+	return w.decision.check()
+}
+
+// closeAll closes every open item of the kind, and says how many there were.
+func (w itemClosing) closeAll(ctx context.Context, c console, db store.Store) error {
+	kind, _ := store.ParseItemKind(w.kind) // check has seen it
+	var open []int64
+	err := eachItem(ctx, db, store.ItemQuery{Kind: kind, Limit: pageSize}, func(i store.Item) bool {
+		open = append(open, i.Number)
+		return true
+	})
+	closed := 0
+	for _, n := range open {
+		if err != nil {
+			break
+		}
+		var done bool
+		if _, done, err = w.close(ctx, db, n); done { // else somebody else was faster
+			closed++
+		}
+	}
+	_, said := fmt.Fprintf(c.Out, "%s of kind %s closed\n", count(closed, "item", "items"), kind)
+	return errors.Join(err, said)
 }
 
 // close closes an item, together with the event that says so.

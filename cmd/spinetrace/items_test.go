@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"spinetrace/exchange"
 	"spinetrace/store"
 )
 
@@ -66,17 +68,25 @@ func TestItemsListCSV(t *testing.T) {
 
 func TestItemsShow(t *testing.T) {
 	j := backlogStore(t)
-	var pages strings.Builder
-	for _, item := range []string{"1", "2", "3"} {
-		code, out, errs := runCommand("items", "show", item, "--as", "clerk")
-		if code != exitOK || errs != "" {
-			t.Fatalf("item %s: exit code %d, stderr %q", item, code, errs)
-		}
-		pages.WriteString(out + "\n")
+	code, out, errs := runCommand("items", "show", "1", "2", "3", "--as", "clerk")
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, stderr %q", code, errs)
 	}
-	golden(t, "items-show.golden", masked(pages.String()))
+	golden(t, "items-show.golden", masked(out))
 	if looks := j.looks(t); len(looks) != 3 || looks[0].User != "clerk" || looks[0].Filters["item"] != "1" || looks[0].Rows != 1 {
 		t.Errorf("recorded is %+v", looks)
+	}
+}
+
+// TestItemsShowSaysWhatIsWrongWithANumber: one that was replaced belongs to the patient all the same.
+func TestItemsShowSaysWhatIsWrongWithANumber(t *testing.T) {
+	for kind, want := range map[store.ItemKind]string{
+		store.ReplacedNumber: "999 060 0147 (superseded)", store.InvalidNumber: "999 060 0147 (invalid)",
+	} {
+		rows := docRows(kind, exchange.ItemDoc{NHSNumber: "9990600147", Invalid: true, Numbers: []string{"9990000018"}})
+		if rows[0].value != want || rows[1] != (factRow{"NHS number sent", "999 000 0018"}) {
+			t.Errorf("%s: %q; want %q", kind, rows[:2], want)
+		}
 	}
 }
 
@@ -123,6 +133,38 @@ func TestItemsClose(t *testing.T) {
 	golden(t, "items-closed.golden", masked(out))
 }
 
+// TestItemsCloseAll: also more than a page of them, and no other kind.
+func TestItemsCloseAll(t *testing.T) {
+	j := backlogStore(t)
+	db := j.open(t, "main")
+	c := store.Commit{Exchange: j.ids[0], Entries: []store.Entry{{Kind: store.Tried}}}
+	for n := range pageSize {
+		c.Items = append(c.Items, store.Item{Kind: store.Undelivered, Subject: fmt.Sprint("record ", n), Exchange: j.ids[0]})
+	}
+	keep(t, db, c)
+	closeStore(t, db)
+	args := []string{"items", "close", "--all", "--kind", "not delivered", "--reason", "the PAS was replaced", "--as", "operator"}
+	for _, want := range []string{"501 items of kind not delivered closed\n", "0 items of kind not delivered closed\n"} {
+		if code, out, errs := runCommand(args...); code != exitOK || out != want || errs != "" {
+			t.Errorf("exit code %d, %q, %q; want %q", code, out, errs, want)
+		}
+	}
+	if events := j.commanded(t); len(events) != 501 || factsOf(t, events[500]).User != "operator" {
+		t.Errorf("%d events are recorded", len(events))
+	}
+	if _, out, _ := runCommand("items", "list", "--json"); strings.Count(out, "\n") != 2 {
+		t.Errorf("left open are\n%s", out)
+	}
+}
+
+// TestItemsCloseTruth: while a stored result is used again nothing opens another item.
+func TestItemsCloseTruth(t *testing.T) {
+	_, out, _ := runCommand("items", "close", "-h")
+	if !strings.Contains(out, "the next trace of the patient opens\nanother: after RETRACE_AFTER, or once the record has changed.") {
+		t.Errorf("items close -h:\n%s", out)
+	}
+}
+
 func TestItemsUsage(t *testing.T) {
 	backlogStore(t)
 	for _, tt := range []struct {
@@ -134,13 +176,19 @@ func TestItemsUsage(t *testing.T) {
 		{"items find", exitUsage, `"find" is unknown; there are close, list, show`},
 		{"items list --kind gossip", exitUsage, "--kind is not one of shared number, "},
 		{"items list --authority RXX", exitUsage, "--authority goes with --local-id"},
-		{"items list --most 0", exitUsage, "--most be 1 or more"},
-		{"items show", exitUsage, "give the number of an item"},
+		{"items list --most 0", exitUsage, "--most must be 1 or more"},
+		{"items show", exitUsage, "give the numbers of items"},
 		{"items show one", exitUsage, `"one" is no item`},
 		{"items show 1 --as=", exitUsage, "--as must name who looks"},
-		{"items show 9", exitFailed, "there is no item with this number"},
+		{"items show 9", exitFailed, "there is no item 9"},
+		{"items show 8 9 --json", exitFailed, "there is no item 8, 9"},
 		{"items close --reason x", exitUsage, "give the numbers of items"},
 		{"items close 1", exitUsage, "--reason is missing"},
+		{"items close --all --reason x", exitUsage, "--all needs a --kind, one of shared number, "},
+		{"items close --all --kind gossip --reason x", exitUsage, "--all needs a --kind, one of shared number, "},
+		{"items close 1 --all --kind discrepancy --reason x", exitUsage, "give the numbers of items, or --all, not both"},
+		{"items close 1 --kind discrepancy --reason x", exitUsage, "--kind goes with --all"},
+		{"items close --all --kind discrepancy", exitUsage, "--reason is missing"},
 	} {
 		code, out, errs := runCommand(strings.Fields(tt.args)...)
 		if code != tt.code || !strings.Contains(errs, tt.says) || out != "" {

@@ -30,10 +30,10 @@ func (l *listing) parse(fs *flag.FlagSet, c console, args []string, operands int
 	if err := parse(fs, c, args, operands); err != nil {
 		return err
 	}
-	if l.who == "" || l.most < 1 || l.json && l.csv {
-		return usageError("--as must name who looks, --most be 1 or more, and --json and --csv exclude each other")
+	if l.most < 1 || l.json && l.csv {
+		return usageError("--most must be 1 or more, and --json and --csv exclude each other")
 	}
-	return nil
+	return checkWho(l.who, "looks")
 }
 
 // row is one line of a list. For a program it is an object, or the same values for CSV.

@@ -13,7 +13,7 @@ import (
 // backlog counts letters and items when somebody looks, at most once in countEvery: that reads
 // them all.
 type backlog struct {
-	outbox store.Outbox
+	outbox store.Piles
 	items  store.Backlog
 	known  []string // destinations that are shown even if nothing waits
 
@@ -24,18 +24,18 @@ type backlog struct {
 	last  []prometheus.Metric
 }
 
-// How often letters and items are counted, and how many of each: more is a number that nobody
-// needs exactly.
+// How often letters and items are counted, and how many items: more is a number that nobody needs
+// exactly.
 const (
 	countEvery = 30 * time.Second
 	countMost  = 10_000
 )
 
 // watchBacklog adds the letters that wait or are parked, and the open items.
-func (m *metrics) watchBacklog(outbox store.Outbox, items store.Backlog, destinations ...string) {
+func (m *metrics) watchBacklog(outbox store.Piles, items store.Backlog, destinations ...string) {
 	m.registry.MustRegister(&backlog{
 		outbox: outbox, items: items, known: destinations,
-		letters: prometheus.NewDesc("spinetrace_outbox_letters", "Letters that wait or are parked, by destination; counted up to 10000.", []string{"destination", "state"}, nil),
+		letters: prometheus.NewDesc("spinetrace_outbox_letters", "Letters that wait or are parked, by destination.", []string{"destination", "state"}, nil),
 		oldest:  prometheus.NewDesc("spinetrace_outbox_oldest_seconds", "For how long the oldest waiting letter of a destination has been waiting; 0 when none is. Alert when it grows.", []string{"destination"}, nil),
 		open:    prometheus.NewDesc("spinetrace_items_open", "Items that a person has to look at, by kind; counted up to 10000.", []string{"kind"}, nil),
 	})
@@ -67,6 +67,10 @@ func (b *backlog) count(now time.Time) []prometheus.Metric {
 }
 
 func (b *backlog) countLetters(ctx context.Context, now time.Time) []prometheus.Metric {
+	piles, err := b.outbox.Piles(ctx)
+	if err != nil {
+		return nil
+	}
 	type place struct {
 		destination string
 		state       store.LetterState
@@ -76,16 +80,10 @@ func (b *backlog) countLetters(ctx context.Context, now time.Time) []prometheus.
 		counts[place{destination, store.Waiting}], counts[place{destination, store.Parked}] = 0, 0
 		oldest[destination] = now
 	}
-	for _, state := range []store.LetterState{store.Waiting, store.Parked} {
-		letters, err := b.outbox.Letters(ctx, state, countMost)
-		if err != nil {
-			return nil
-		}
-		for _, l := range letters {
-			counts[place{l.Destination, state}]++
-			if at, ok := oldest[l.Destination]; state == store.Waiting && (!ok || l.At.Before(at)) {
-				oldest[l.Destination] = l.At
-			}
+	for _, p := range piles {
+		counts[place{p.Destination, p.State}] = p.Letters
+		if p.State == store.Waiting {
+			oldest[p.Destination] = p.Oldest
 		}
 	}
 	var all []prometheus.Metric

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/mail"
+	"net/url"
 	"strings"
 	"time"
 
@@ -21,13 +22,31 @@ func (c *config) checkNotices(f *faults) {
 }
 
 func (c *config) checkWebhook(f *faults) {
-	if u := c.WebhookURL.URL; u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+	u, err := c.webhook()
+	switch {
+	case err != nil:
+		f.add("WEBHOOK_URL", "is not a URL; write https://host/path, with a query if it needs one, without user or fragment")
+	case u != nil && u.Scheme == "http" && !loopback(u.Hostname()):
 		f.add("WEBHOOK_URL", "is plain http to another machine; write an https URL")
 	}
 	f.checkText("WEBHOOK_TOKEN", c.WebhookToken.Reveal(), secretText, "has characters that no token has; write it as its owner gave it out")
-	if c.WebhookURL.URL == nil && c.WebhookToken.Reveal() != "" {
+	if c.WebhookURL.Reveal() == "" && c.WebhookToken.Reveal() != "" {
 		f.add("WEBHOOK_TOKEN", "is given, but WEBHOOK_URL is not; give it, or leave the token out")
 	}
+}
+
+// webhook returns the parsed WEBHOOK_URL, nil if there is none. The query and the path of such a URL
+// are often all that a service goes by: the error does not hold it.
+func (c *config) webhook() (*url.URL, error) {
+	text := c.WebhookURL.Reveal()
+	if text == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return nil, errValue
+	}
+	return u, nil
 }
 
 func (c *config) checkMail(f *faults) {
@@ -37,6 +56,8 @@ func (c *config) checkMail(f *faults) {
 			f.add(s.name, "is missing, and MAIL_ADDR is given; write an address such as spinetrace@example.nhs.uk")
 		case s.value != "" && !mailAddresses(s.value):
 			f.add(s.name, "has something that is no mail address; write one such as spinetrace@example.nhs.uk")
+		case s.value != "" && c.MailAddr == "":
+			f.add(s.name, "is given, but MAIL_ADDR is not; give it, or leave "+s.name+" out")
 		}
 	}
 	if (c.MailUsername == "") != (c.MailPassword.Reveal() == "") {
@@ -46,7 +67,7 @@ func (c *config) checkMail(f *faults) {
 	if c.MailAddr == "" {
 		return
 	}
-	f.checkAddr("MAIL_ADDR", c.MailAddr, "mail.example.nhs.uk:587")
+	f.checkHost("MAIL_ADDR", c.MailAddr, "mail.example.nhs.uk:587")
 	if c.MailTLS == "off" && !loopback(c.MailAddr) {
 		f.add("MAIL_TLS", "is off, and MAIL_ADDR is another machine; write starttls or tls")
 	}
@@ -66,7 +87,7 @@ func mailAddresses(list string) bool {
 // notified are the destinations that are told of items.
 func (c *config) notified() exchange.Notify {
 	var to []string
-	if c.WebhookURL.URL != nil {
+	if c.WebhookURL.Reveal() != "" {
 		to = append(to, exchange.ToWebhook)
 	}
 	if c.MailAddr != "" {
@@ -84,10 +105,11 @@ func (c *config) notified() exchange.Notify {
 const noticeTimeout = 30 * time.Second
 
 func reachWebhook(ctx context.Context, cfg *config) (string, error) {
-	if cfg.WebhookURL.URL == nil {
-		return "none, WEBHOOK_URL is not set", nil
+	u, err := cfg.webhook()
+	if u == nil {
+		return "none, WEBHOOK_URL is not set", err
 	}
-	return reach(ctx, road{"host", cfg.WebhookURL.URL, nil, &tls.Config{MinVersion: tls.VersionTLS12}, noticeTimeout})
+	return reach(ctx, road{"host", u, nil, &tls.Config{MinVersion: tls.VersionTLS12}, noticeTimeout})
 }
 
 // reachMail connects to the mail server. With starttls it is not greeted, so that TLS is not tried.

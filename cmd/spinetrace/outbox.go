@@ -121,8 +121,8 @@ func (r letterRow) values(bool) []string {
 
 // outboxRetry sends letters again.
 func outboxRetry(ctx context.Context, c console, args []string) error {
-	d := letterDecision{kind: store.Requeued, state: store.Waiting, done: "is sent again"}
-	fs := newFlags("outbox retry", "outbox retry POSITION... [flags]\n       spinetrace outbox retry --all-parked [flags]\n\nSends parked letters again, and letters that wait at once. Who wanted it is recorded.\nA letter that was parked comes later than those that went on meanwhile.")
+	d := letterDecision{kind: store.Requeued, state: store.Waiting}
+	fs := newFlags("outbox retry", "outbox retry POSITION... [flags]\n       spinetrace outbox retry --all-parked [flags]\n\nSends parked letters again, and has letters that wait tried sooner. Letters to one\ndestination keep their order: one behind another has to wait for it. Who wanted it is\nrecorded.")
 	all := fs.Bool("all-parked", false, "every letter that is parked")
 	d.flags(fs)
 	if err := parse(fs, c, args, -1); err != nil {
@@ -160,7 +160,7 @@ func parked(ctx context.Context, db store.Outbox) ([]int64, error) {
 
 // outboxDrop gives letters up.
 func outboxDrop(ctx context.Context, c console, args []string) error {
-	d := letterDecision{kind: store.Withdrawn, state: store.Dropped, done: "is dropped"}
+	d := letterDecision{kind: store.Withdrawn, state: store.Dropped}
 	fs := newFlags("outbox drop", "outbox drop POSITION... --reason TEXT [flags]\n\nGives letters up for good: their destination is not told. Who wanted it, and why, is\nrecorded.")
 	d.flags(fs)
 	if err := parse(fs, c, args, -1); err != nil {
@@ -186,7 +186,6 @@ type letterDecision struct {
 	decision
 	kind  store.Kind
 	state store.LetterState
-	done  string // what is said of a letter
 }
 
 // letters decides on letters.
@@ -208,6 +207,9 @@ func (d letterDecision) one(ctx context.Context, db store.Store, position int64)
 		return "is not there", false, nil
 	case over(l):
 		return "was " + l.State.String() + " before", false, nil
+	case inFlight(l):
+		// What was decided now would be undone by how the attempt ends, or undo it.
+		return "is being sent just now; try again in a moment", false, nil
 	}
 	if err := d.commit(ctx, db, d.dispatch(l)); err != nil {
 		return "", false, err
@@ -219,8 +221,26 @@ func (d letterDecision) one(ctx context.Context, db store.Store, position int64)
 	if ok && over(l) && l.State != d.state {
 		return "was " + l.State.String() + " meanwhile", false, nil
 	}
-	return fmt.Sprintf("to %s %s", l.Destination, d.done), true, nil
+	said, err = d.done(ctx, db, l)
+	return "to " + l.Destination + " " + said, err == nil, err
 }
+
+// done says what becomes of a letter now.
+func (d letterDecision) done(ctx context.Context, db store.Piles, l store.Letter) (string, error) {
+	if d.state == store.Dropped {
+		return "is dropped", nil
+	}
+	piles, err := db.Piles(ctx)
+	for _, p := range piles {
+		if p.Destination == l.Destination && p.State == store.Waiting && p.First < l.Position {
+			return fmt.Sprintf("is tried after letter %d, which is before it", p.First), err
+		}
+	}
+	return "is tried at the next turn, in a few seconds", err
+}
+
+// inFlight tells whether somebody has a letter to deliver it.
+func inFlight(l store.Letter) bool { return l.State == store.Waiting && l.Until.After(time.Now()) }
 
 // over tells whether a letter has come to its end.
 func over(l store.Letter) bool { return l.State == store.Delivered || l.State == store.Dropped }

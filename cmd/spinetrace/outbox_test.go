@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"spinetrace/store"
 )
@@ -43,7 +44,7 @@ func TestOutboxListForPrograms(t *testing.T) {
 func TestOutboxRetry(t *testing.T) {
 	j := backlogStore(t)
 	code, out, errs := runCommand("outbox", "retry", "2", "1", "--as", "operator", "--reason", "PAS mended")
-	if want := "letter 2 to pas is sent again\nletter 1 to pas is sent again\n"; code != exitOK || out != want || errs != "" {
+	if want := "letter 2 to pas is tried after letter 1, which is before it\nletter 1 to pas is tried at the next turn, in a few seconds\n"; code != exitOK || out != want || errs != "" {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
 	}
 	events := j.commanded(t)
@@ -73,7 +74,7 @@ func (j journal) letter(t *testing.T, position int64) store.Letter {
 
 func TestOutboxRetryAllParked(t *testing.T) {
 	backlogStore(t)
-	if code, out, errs := runCommand("outbox", "retry", "--all-parked"); code != exitOK || out != "letter 2 to pas is sent again\n" {
+	if code, out, errs := runCommand("outbox", "retry", "--all-parked"); code != exitOK || out != "letter 2 to pas is tried after letter 1, which is before it\n" {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if code, out, _ := runCommand("outbox", "retry", "--all-parked"); code != exitOK || out != "no letter is parked\n" {
@@ -121,6 +122,26 @@ func (f faster) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 		c.Dispatched = append([]store.Dispatch{{Position: c.Dispatched[0].Position, State: store.Delivered}}, c.Dispatched...)
 	}
 	return f.Store.Commit(ctx, c)
+}
+
+// TestOutboxLeavesALetterInFlightAlone: its attempt may end any moment, whatever is decided.
+func TestOutboxLeavesALetterInFlightAlone(t *testing.T) {
+	j := backlogStore(t)
+	db := j.open(t, "main")
+	l, _, err := db.Next(context.Background(), "pas", time.Hour)
+	closeStore(t, db)
+	if err != nil || l.Position != 1 {
+		t.Fatalf("Next() = letter %d, %v", l.Position, err)
+	}
+	for _, args := range []string{"retry 1", "drop 1 --reason late"} {
+		code, out, errs := runCommand(strings.Fields("outbox " + args)...)
+		if want := "letter 1 is being sent just now; try again in a moment\n"; code != exitFailed || out != want {
+			t.Errorf("outbox %s: exit code %d, %q, %q; want %q", args, code, out, errs, want)
+		}
+	}
+	if events := j.commanded(t); len(events) != 0 {
+		t.Errorf("recorded is %v", kindsOf(events))
+	}
 }
 
 func TestOutboxUsage(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,12 +54,42 @@ func (s *service) newRelays(m *metrics) error {
 }
 
 // destinations are the names of those that the settings name.
-func (s *service) destinations() []string {
-	var names []string
-	for _, r := range s.relays {
-		names = append(names, r.Destination)
+func (c *config) destinations() []string {
+	names := slices.Sorted(maps.Keys(c.notifiers()))
+	for _, p := range c.peers() {
+		if p.Addr != "" {
+			names = append(names, p.name)
+		}
 	}
 	return names
+}
+
+// stranded says which letters wait for a destination that is not configured: nobody delivers them, and
+// those who set the service up may not know of them.
+func stranded(ctx context.Context, db store.Piles, destinations []string) ([]string, error) {
+	piles, err := db.Piles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, p := range piles {
+		if p.State == store.Waiting && !slices.Contains(destinations, p.Destination) {
+			all = append(all, fmt.Sprintf("%s for %s, which is not configured: configure it, or drop what `spinetrace outbox list` shows",
+				count(p.Letters, "letter waits", "letters wait"), p.Destination))
+		}
+	}
+	return all, nil
+}
+
+// warnOfStranded tells the log of letters that nobody delivers.
+func (s *service) warnOfStranded(ctx context.Context) {
+	all, err := stranded(ctx, s.store, s.cfg.destinations())
+	if err != nil {
+		s.log.Warn("the outbox cannot be counted", "err", err)
+	}
+	for _, what := range all {
+		s.log.Warn("letters have nowhere to go", "what", what)
+	}
 }
 
 func (s *service) newRelay(to string, sender exchange.Sender, m *metrics) *exchange.Relay {
@@ -85,9 +117,9 @@ func (s *service) deliver(ctx context.Context, r *exchange.Relay) {
 // notifiers returns what tells people of items, by the destinations' names.
 func (c *config) notifiers() map[string]exchange.Sender {
 	senders := make(map[string]exchange.Sender)
-	if c.WebhookURL.URL != nil {
+	if c.WebhookURL.Reveal() != "" {
 		senders[exchange.ToWebhook] = &notify.Webhook{
-			URL: c.WebhookURL.String(), Token: c.WebhookToken.Reveal(),
+			URL: c.WebhookURL.Reveal(), Token: c.WebhookToken.Reveal(),
 			Client: &http.Client{Timeout: noticeTimeout, Transport: &http.Transport{
 				TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12},
 				DisableKeepAlives: true, // there are minutes between two notices

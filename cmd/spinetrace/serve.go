@@ -116,7 +116,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	s.mllp = newMLLP(&cfg, s.handler, tlsConfig, m, log)
 	m.watch(s.store, s.ready)
 	m.watchWork(s.store)
-	m.watchBacklog(s.store, s.store, s.destinations()...)
+	m.watchBacklog(s.store, s.store, cfg.destinations()...)
 	m.watchCertificates(&s.certs)
 	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry), log)
 	if err := s.listen(); err != nil {
@@ -406,6 +406,7 @@ func (s *service) start(ctx context.Context) error {
 	case err == nil:
 		s.started = true
 		s.log.Info("store ready", "chain", s.cfg.Chain)
+		s.warnOfStranded(ctx)
 		return nil
 	case ctx.Err() != nil:
 		return nil // told to stop before the store came up

@@ -34,6 +34,16 @@ func (f *faults) add(name, text string) {
 	}
 }
 
+// addAll adds several faults of one setting.
+func (f *faults) addAll(name string, texts []string) {
+	if f.has(name) {
+		return
+	}
+	for _, text := range texts {
+		*f = append(*f, fault{name, text})
+	}
+}
+
 func (f *faults) has(name string) bool {
 	return slices.ContainsFunc(*f, func(x fault) bool { return x.name == name })
 }

@@ -29,6 +29,8 @@ type driver struct {
 	migrate func(ctx context.Context, cfg *config) (applied []string, err error)
 	// status returns the steps of the schema. It changes nothing.
 	status func(ctx context.Context, cfg *config) ([]step, error)
+	// writable says why the service could not write there; nil: whoever can read it can.
+	writable func(ctx context.Context, dsn string) error
 	// roles returns the statements that make the database's roles; nil: it has none.
 	roles      func() string
 	applyRoles func(ctx context.Context, dsn string) error
@@ -55,6 +57,7 @@ var postgresDriver = driver{
 		return postgres.Migrate(ctx, cfg.Store.Reveal())
 	},
 	status:     postgresStatus,
+	writable:   postgres.CheckWriter,
 	roles:      postgres.RolesSQL,
 	applyRoles: postgres.ApplyRoles,
 }
@@ -155,6 +158,11 @@ func tryStore(ctx context.Context, cfg *config) (string, error) {
 	}
 	if pending > 0 {
 		return "", fmt.Errorf("reached, but %d of %d schema steps are pending; run `spinetrace migrate up`", pending, len(steps))
+	}
+	if writable := cfg.driver().writable; writable != nil {
+		if err := writable(ctx, cfg.Store.Reveal()); err != nil {
+			return "", err
+		}
 	}
 	return "reached, the schema is up to date", nil
 }

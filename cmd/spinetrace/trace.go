@@ -37,8 +37,8 @@ func trace(ctx context.Context, c console, args []string) error {
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if t.as == "" {
-		return usageError("--as must name who asks")
+	if err := checkWho(t.as, "asks"); err != nil {
+		return err
 	}
 	req, err := t.request()
 	if err != nil {

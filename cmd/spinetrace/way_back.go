@@ -1,8 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/csv"
 	"errors"
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -32,7 +33,7 @@ var hl7Name = regexp.MustCompile(`^(ROUTE|[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}\^[A-Z
 
 func (c *config) checkReturn(f *faults) {
 	for _, p := range c.peers() {
-		p.check(f)
+		p.check(f, c.MLLPAddr)
 	}
 	for _, way := range c.Return {
 		if !slices.Contains([]string{returnNone, returnA31, returnForward}, way) {
@@ -47,14 +48,42 @@ func (c *config) checkReturn(f *faults) {
 	case c.returns(returnForward) && c.Forward.Addr == "":
 		f.add("RETURN", "has forward, but FORWARD_ADDR is not given; give it, or leave forward out")
 	}
+	c.checkUsed(f)
 	f.checkText("A31_RECEIVER", c.A31Receiver, hl7Name, "is no receiver; write APPLICATION^FACILITY, or ROUTE")
 }
 
-// checkResults reports a table of results that cannot be used.
+// checkUsed reports destinations that nothing would be sent to.
+func (c *config) checkUsed(f *faults) {
+	if f.has("RETURN") {
+		return
+	}
+	if c.PAS.Addr != "" && !c.returns(returnA31) && c.AckMode != "enhanced" {
+		f.add("PAS_ADDR", "is given, but RETURN has no a31 and ACK_MODE is not enhanced, so nothing would be sent there; add a31, or leave PAS_ADDR out")
+	}
+	if c.Forward.Addr != "" && !c.returns(returnForward) {
+		f.add("FORWARD_ADDR", "is given, but RETURN has no forward, so nothing would be sent there; add forward, or leave FORWARD_ADDR out")
+	}
+}
+
+// checkResults reports a table of results that cannot be used, with all that is wrong with it.
 func (c *config) checkResults(f *faults) {
 	if _, err := c.results(); err != nil {
-		f.add("RESULTS_FILE", err.Error())
+		f.addAll("RESULTS_FILE", strings.Split(err.Error(), "\n")) // errors that are joined are lines
+		return
 	}
+	if c.ReferAllSuperseded && c.ResultsFile != "" && c.hasRow(superseded) {
+		f.add("REFER_ALL_SUPERSEDED", "is true, and RESULTS_FILE has a row for superseded numbers; leave one of the two out")
+	}
+}
+
+// superseded is the result that REFER_ALL_SUPERSEDED is about.
+const superseded = "NHS number superseded; tell the patient"
+
+// hasRow tells whether RESULTS_FILE, which could be read before, has a row for a result.
+func (c *config) hasRow(result string) bool {
+	text, _ := os.ReadFile(c.ResultsFile)
+	rows, _ := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	return slices.ContainsFunc(rows, func(row []string) bool { return strings.TrimSpace(row[0]) == result })
 }
 
 // results returns the table of results: the default one, as RESULTS_FILE and
@@ -67,13 +96,19 @@ func (c *config) results() (exchange.Results, error) {
 			return exchange.Results{}, errors.New("names a file that cannot be read; write the path of one that this process may read")
 		}
 		if results, err = exchange.ParseResults(text); err != nil {
-			return exchange.Results{}, fmt.Errorf("names a file that is no table of results: %w", err)
+			what := strings.TrimPrefix(err.Error(), "exchange: results: ")
+			return exchange.Results{}, errors.New(eachLine("names a file that is no table of results: ", what))
 		}
 	}
 	if c.ReferAllSuperseded {
 		results = results.ReferSuperseded()
 	}
 	return results, nil
+}
+
+// eachLine puts what stands before a text before each of its lines.
+func eachLine(before, text string) string {
+	return before + strings.ReplaceAll(text, "\n", "\n"+before)
 }
 
 // kinds returns the kinds of items that are told of.

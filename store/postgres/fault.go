@@ -88,7 +88,10 @@ func cleanConnect(err error) error {
 	return err
 }
 
-// explain says in an operator's words why the database does not take commits, where we know.
+// readsOnly is what a login is told that may not do what it is asked for.
+const readsOnly = "may read the journal, but not write it: grant it the role spinetrace_runtime, which `spinetrace migrate roles` makes"
+
+// explain says in an operator's words why the database does not do what it is asked for, where we know.
 func explain(err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
@@ -101,6 +104,10 @@ func explain(err error) error {
 		return fmt.Errorf("the database's disk is full (%w)", err)
 	case f.code == "25006":
 		return fmt.Errorf("the database is read-only (%w)", err)
+	case f.code == "42501":
+		return fmt.Errorf("the login may not do this: it needs the role spinetrace_runtime (%w)", err)
+	case f.code == "53300":
+		return fmt.Errorf("the database takes no more connections (%w)", err)
 	}
 	return err
 }
@@ -112,7 +119,7 @@ func unavailable(why error) error { return fmt.Errorf("postgres: %w: %w", store.
 func readError(what string, err error) error {
 	err = clean(err)
 	if f := (*fault)(nil); errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("postgres: %s: %w", what, err)
+		return fmt.Errorf("postgres: %s: %w", what, explain(err))
 	}
 	return fmt.Errorf("postgres: %s: %w: %w", what, store.ErrUnavailable, err)
 }

@@ -18,3 +18,18 @@ func TestNetworkFaultsReadTheSame(t *testing.T) {
 		}
 	}
 }
+
+// TestExplain: what an operator can mend is said in words, with the code behind them.
+func TestExplain(t *testing.T) {
+	for code, want := range map[string]string{
+		"53100": "the database's disk is full (SQLSTATE 53100)",
+		"25006": "the database is read-only (SQLSTATE 25006)",
+		"42501": "the login may not do this: it needs the role spinetrace_runtime (SQLSTATE 42501)",
+		"53300": "the database takes no more connections (SQLSTATE 53300)",
+		"57014": "SQLSTATE 57014",
+	} {
+		if got := explain(&fault{code: code}).Error(); got != want {
+			t.Errorf("explain(%s) = %q, want %q", code, got, want)
+		}
+	}
+}

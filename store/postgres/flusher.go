@@ -195,7 +195,7 @@ func (f *flusher) reject(p *pending, v verdict, why error) {
 // come again and again.
 func (f *flusher) denial(why error) error {
 	if e := (*fault)(nil); errors.As(why, &e) && e.code == "42501" {
-		why = fmt.Errorf("user %q may not write the journal: grant it the role spinetrace_runtime, which `spinetrace migrate roles` makes (%w)", f.s.cfg.User, why)
+		why = fmt.Errorf("user %q %s (%w)", f.s.cfg.User, readsOnly, why)
 	}
 	if !f.denied {
 		f.s.opts.Log.Error("the database does not let us write", "chain", f.s.opts.Chain, "err", why)

@@ -97,6 +97,25 @@ func Status(ctx context.Context, dsn string) ([]Migration, error) {
 	return all, nil
 }
 
+// CheckWriter says why a login cannot write what a service writes, nil if it can. It changes nothing,
+// and needs the schema that [Migrate] makes.
+func CheckWriter(ctx context.Context, dsn string) error {
+	o, err := openOwner(dsn)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	var may bool
+	const q = "select bool_and(has_table_privilege(t, 'insert')) from unnest(array['event', 'exchange', 'patient', 'outbox', 'item']) t"
+	if err := o.QueryRowContext(ctx, q).Scan(&may); err != nil {
+		return o.explain("look at the login's rights", err, "may not read the schema")
+	}
+	if !may {
+		return fmt.Errorf("postgres: user %q %s", o.cfg.User, readsOnly)
+	}
+	return nil
+}
+
 // owner is who makes and looks at the schema.
 type owner struct {
 	*sql.DB

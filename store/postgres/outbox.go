@@ -154,6 +154,28 @@ func (s *Store) Told(ctx context.Context, destination string, patient store.Pati
 	return s.letters(ctx, "told", q, destination, patient.LocalID, patient.Authority, since, max(limit, 0))
 }
 
+// Piles implements [store.Piles].
+func (s *Store) Piles(ctx context.Context) ([]store.Pile, error) {
+	const q = `select destination, state, count(*), min(position), min(at) from outbox where state in (1, 2)
+		group by destination, state order by destination, state`
+	rows, err := s.reader.QueryContext(ctx, q)
+	if err != nil {
+		return nil, readError("piles", err)
+	}
+	var piles []store.Pile
+	err = scan(rows, func() error {
+		var p store.Pile
+		err := rows.Scan(&p.Destination, &p.State, &p.Letters, &p.First, &p.Oldest)
+		p.Oldest = p.Oldest.UTC()
+		piles = append(piles, p)
+		return err
+	})
+	if err != nil {
+		return nil, readError("piles", err)
+	}
+	return piles, nil
+}
+
 func (s *Store) letters(ctx context.Context, what, query string, args ...any) ([]store.Letter, error) {
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -129,7 +129,7 @@ func (s *Store) Start(ctx context.Context) error {
 				return err
 			}
 		}
-		s.down(err)
+		s.down(explain(err))
 		if err := sleep(ctx, wait); err != nil {
 			return unavailable(err)
 		}

@@ -118,6 +118,30 @@ func (s *Store) Told(ctx context.Context, destination string, patient store.Pati
 	})
 }
 
+// Piles implements [store.Piles].
+func (s *Store) Piles(ctx context.Context) ([]store.Pile, error) {
+	r, err := s.reader()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.piles.QueryContext(ctx)
+	if err != nil {
+		return nil, explain("count letters", err)
+	}
+	defer rows.Close()
+	var piles []store.Pile
+	for rows.Next() {
+		var p store.Pile
+		var oldest int64
+		if err := rows.Scan(&p.Destination, &p.State, &p.Letters, &p.First, &oldest); err != nil {
+			return nil, explain("count letters", err)
+		}
+		p.Oldest = moment(oldest)
+		piles = append(piles, p)
+	}
+	return piles, explain("count letters", rows.Err())
+}
+
 // letters reads all letters of one statement into memory.
 func (s *Store) letters(query func(*readers) (*sql.Rows, error)) ([]store.Letter, error) {
 	r, err := s.reader()

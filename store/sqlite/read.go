@@ -24,7 +24,7 @@ type readers struct {
 	answer, parts, heads, chain, exchange, find *sql.Stmt
 	patient, named, holders, entries            *sql.Stmt
 	pending, nextDue                            *sql.Stmt
-	letters, letter, toldLetters                *sql.Stmt
+	letters, letter, toldLetters, piles         *sql.Stmt
 	item                                        *sql.Stmt
 	open, past, openOf, pastOf                  *sql.Stmt
 }
@@ -56,6 +56,8 @@ func (r *readers) statements() map[**sql.Stmt]string {
 		&r.letter:  selectLetters + `where position = ?`,
 		&r.toldLetters: selectLetters + `where kind = 1 and destination = ? and local_id = ? and authority = ? and at >= ?
 			order by position desc limit ?`,
+		&r.piles: `select destination, state, count(*), min(position), min(at) from outbox where state in (1, 2)
+			group by destination, state order by destination, state`,
 		&r.open:   selectItems + `where closed is null ` + andSelected,
 		&r.past:   selectItems + `where closed is not null ` + andSelected,
 		&r.openOf: selectItems + `where closed is null and local_id = ? and authority = ? ` + andSelected,

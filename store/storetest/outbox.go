@@ -25,6 +25,7 @@ var postings = map[string]func(*testing.T, Database){
 	"tries again when it is due, and nothing else before":  testLetterAgain,
 	"parks a letter, and goes on with those behind it":     testLetterParked,
 	"does what an operator decides":                        testOperator,
+	"counts what waits and what is parked":                 testPiles,
 	"gives no earlier letter out beside one that is taken": testEarlierLetter,
 	"does not take an old claim for a new one":             testOldAttempt,
 	"is not changed by a message that came before":         testResentLetters,
@@ -297,6 +298,41 @@ func testLetterParked(t *testing.T, db Database) {
 	commit(t, s, dispatching(ending(second, store.Delivered)))
 	clock.Move(time.Hour)
 	wantNoNext(t, s, pas, time.Time{})
+}
+
+func testPiles(t *testing.T, db Database) {
+	clock := queueClock()
+	s := start(t, db, store.Options{Now: clock.Now})
+	if piles, err := s.Piles(deadline(t)); len(piles) != 0 || err != nil {
+		t.Errorf("Piles() of an empty outbox = %v, %v", piles, err)
+	}
+	other := letter(4)
+	other.Destination = "forward"
+	commit(t, s, posting(letter(1), letter(2)))
+	clock.Move(time.Hour)
+	commit(t, s, posting(letter(3), other))
+	first := wantNext(t, s, taken(waiting(letter(1), began), 1, clock.Now().Add(time.Minute)))
+	commit(t, s, dispatching(ending(first, store.Parked)))
+	second := wantNext(t, s, taken(waiting(letter(2), began), 1, clock.Now().Add(time.Minute)))
+	third := second.Position + 1
+	want := []store.Pile{
+		{Destination: "forward", State: store.Waiting, Letters: 1, First: third + 1, Oldest: clock.Now()},
+		{Destination: pas, State: store.Waiting, Letters: 2, First: second.Position, Oldest: began},
+		{Destination: pas, State: store.Parked, Letters: 1, First: first.Position, Oldest: began},
+	}
+	wantPiles(t, s, want...)
+
+	// What has ended is not counted.
+	commit(t, s, dispatching(ending(second, store.Delivered), store.Dispatch{Position: first.Position, State: store.Dropped}))
+	wantPiles(t, s, want[0], store.Pile{Destination: pas, State: store.Waiting, Letters: 1, First: third, Oldest: clock.Now()})
+}
+
+func wantPiles(t *testing.T, s store.Store, want ...store.Pile) {
+	t.Helper()
+	got, err := s.Piles(deadline(t))
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("Piles() error %v (-want +got):\n%s", err, diff)
+	}
 }
 
 func testOperator(t *testing.T, db Database) {
