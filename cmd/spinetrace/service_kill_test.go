@@ -80,7 +80,7 @@ func TestKill9(t *testing.T) {
 	t.Logf("%d answers seen, %d exchanges taken up again after a kill", len(seen.all), resumed)
 }
 
-// kills is how often TestKill9 kills.
+// kills is how often TestKill9 and TestCrashes end the service.
 func kills(t *testing.T) int {
 	t.Helper()
 	const name = "SPINETRACE_TEST_KILLS"
