@@ -192,7 +192,7 @@ func (x *exchange) opening() *store.Opening {
 	o := &store.Opening{
 		Application: x.facts.Application, Facility: x.facts.Facility,
 		ControlID: x.facts.ControlID, Type: x.facts.Type,
-		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent,
+		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent, User: x.facts.User,
 	}
 	if x.m != nil && !x.plan.unclaimed {
 		window := x.h.Window

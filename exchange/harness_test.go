@@ -31,6 +31,7 @@ type memory struct {
 	fail    error           // what Commit answers, if not nil
 	before  func()          // called at the start of every Commit
 	opened  []store.Opening // of every Commit that opened an exchange
+	late    []store.Closing // of every Commit that told how a late trace ended
 	work    []store.Work
 	now     func() time.Time
 }
@@ -86,6 +87,9 @@ func (j *memory) Commit(_ context.Context, c store.Commit) (store.Receipt, error
 	}
 	for _, e := range entries {
 		j.events = append(j.events, kept{c.Exchange, e})
+	}
+	if c.Late != nil {
+		j.late = append(j.late, *c.Late)
 	}
 	j.enqueue(c)
 	return receipt, nil

@@ -102,6 +102,7 @@ func (h *Handler) planFor(x *exchange, known *recall) (p plan) {
 	p = h.planMessage(m, known)
 	p.deferred = h.accepts(m) && !p.query
 	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p)
+	x.facts.User = m.Get(pathOperator)
 	x.facts.Reason = x.oddities() // some show only when a value is read
 	return p
 }

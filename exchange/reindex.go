@@ -204,44 +204,13 @@ func (d *derived) list(keys []store.PatientKey, limit int, fits func(store.Patie
 
 // inOrder yields the events of all chains in the order of their times.
 func inOrder(ctx context.Context, a store.Audit) iter.Seq2[store.Event, error] {
-	return func(yield func(store.Event, error) bool) {
-		heads, err := a.Heads(ctx)
-		if err != nil {
-			yield(store.Event{}, err)
-			return
-		}
-		var chains []*pulled
-		for _, head := range heads {
-			next, stop := iter.Pull2(a.Events(ctx, store.Query{Chain: head.Chain}))
-			defer stop()
-			chains = append(chains, &pulled{next: next})
-		}
-		for {
-			chains = slices.DeleteFunc(chains, func(p *pulled) bool { return !p.fill() })
-			if len(chains) == 0 {
-				return
-			}
-			first := slices.MinFunc(chains, func(a, b *pulled) int { return a.event.At.Compare(b.event.At) })
-			if !yield(first.event, first.err) || first.err != nil {
-				return
-			}
-			first.full = false
-		}
+	heads, err := a.Heads(ctx)
+	if err != nil {
+		return func(yield func(store.Event, error) bool) { yield(store.Event{}, err) }
 	}
-}
-
-// pulled is a chain, read one event ahead.
-type pulled struct {
-	next  func() (store.Event, error, bool)
-	event store.Event
-	err   error
-	full  bool
-}
-
-// fill reads the next event, and tells whether there is one.
-func (p *pulled) fill() bool {
-	if !p.full {
-		p.event, p.err, p.full = p.next()
+	var all []store.Query
+	for _, head := range heads {
+		all = append(all, store.Query{Chain: head.Chain})
 	}
-	return p.full
+	return store.InOrder(ctx, a, all...)
 }

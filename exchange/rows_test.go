@@ -793,7 +793,7 @@ func TestStoreDownAnswers(t *testing.T) {
 // wantFound checks how many exchanges have a control id.
 func (s *site) wantFound(t *testing.T, controlID string, n int) {
 	t.Helper()
-	found, err := s.disk.store().Find(t.Context(), controlID, n+1)
+	found, err := s.disk.store().Search(t.Context(), store.Search{ControlID: controlID, Limit: n + 1})
 	if err != nil || len(found) != n {
 		t.Errorf("%d exchanges of %s, %v; want %d", len(found), controlID, err, n)
 	}

@@ -146,8 +146,8 @@ func (d *disk) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, er
 }
 
 // Find implements [store.Audit].
-func (d *disk) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
-	return d.store().Find(ctx, controlID, limit)
+func (d *disk) Search(ctx context.Context, s store.Search) ([]store.Exchange, error) {
+	return d.store().Search(ctx, s)
 }
 
 // Patient implements [store.Index].

@@ -102,7 +102,9 @@ func (t *tracing) finish(res pds.Result, err error) {
 			facts, after = finished(t.want, res, err), sequel{}
 		} else if r.status != "" {
 			facts.Outcome, facts.Decision = r.outcome.String(), r.status
-			c.Patients = x.found(r.outcome, r.found, r.status)
+			c.Patients, c.Late = x.found(r.outcome, r.found, r.status), r.late()
+		} else if r.outcome == store.Refused {
+			c.Late = r.late()
 		}
 	}
 	if t.work.Exchange != x.id {
@@ -130,6 +132,11 @@ func (t *tracing) conclude(res pds.Result) (r reply, after sequel, err error) {
 	}
 	after, err = x.sequel(r, true)
 	return r, after, err
+}
+
+// late is how an exchange ended whose sender had been answered before.
+func (r reply) late() *store.Closing {
+	return &store.Closing{Outcome: r.outcome, NHSNumber: r.found.Digits()}
 }
 
 // finished says how a trace ended, in the words of an exchange's outcome.

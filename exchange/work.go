@@ -182,11 +182,11 @@ func (x *exchange) obsolete(w store.Work) {
 	facts := store.Facts{
 		Outcome: r.outcome.String(), Decision: r.status, Reason: r.reason, NHSFound: r.found.Digits(),
 	}
-	var c store.Commit
+	c := store.Commit{Late: r.late()}
 	newest := x.plan.subject.before
 	switch {
 	case r.work != nil: // still too early
-		c.Work = x.workFor(r)
+		c.Work, c.Late = x.workFor(r), nil
 	case r.says == olderMessage && !newest.Gone() && newest.Told.Exchange != x.id:
 		// Whoever the patient is now is to be traced, even if the newer message is of a kind that is not.
 		c.Work = []store.Work{*x.h.traceAgain(newest, "a newer message told of the patient")}

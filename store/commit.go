@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ type Commit struct {
 	Work     []Work       // traces that are still to be made
 	Settled  []Settlement // how attempts at such work ended
 	Close    *Closing     // if the last entry holds the exchange's reply
+	Late     *Closing     // how a trace ended whose sender had been answered before; the first one counts
 
 	// What is added only if the commit is [Kept]:
 	Letters []Letter // messages to deliver
@@ -37,11 +39,13 @@ func (c Commit) Check() error {
 		return fmt.Errorf("%w: no entries", ErrRejected)
 	}
 	homeless := c.Exchange == (ID{})
-	if homeless && (c.Open != nil || c.Close != nil) {
+	if homeless && (c.Open != nil || c.Close != nil || c.Late != nil) {
 		return fmt.Errorf("%w: no exchange to open or close", ErrRejected)
 	}
-	if c.Close != nil && outcomes[c.Close.Outcome] == "" {
-		return fmt.Errorf("%w: unknown outcome", ErrRejected)
+	for _, end := range []*Closing{c.Close, c.Late} {
+		if end != nil && outcomes[end.Outcome] == "" {
+			return fmt.Errorf("%w: unknown outcome", ErrRejected)
+		}
 	}
 	for i, e := range c.Entries {
 		if kinds[e.Kind] == "" {
@@ -88,6 +92,7 @@ type Opening struct {
 	Type        string // MSH-9
 	LocalID     string // the trust's own patient number
 	NHSNumber   string // as sent, ten digits
+	User        string // on whose behalf: EVN-5, or who uses the command line; "" is the sending system itself
 }
 
 // Claim says which messages count as the same (spec/hl7v2.md 3.6): same sender, same
@@ -143,6 +148,26 @@ func cut(s string) string {
 	return s[:maxText]
 }
 
+// Mentions returns the ids by which a commit's calls can be found ([Search.MessageID]), each once, as
+// stores keep them.
+func (c Commit) Mentions() []string {
+	var ids []string
+	if c.Exchange == (ID{}) {
+		return nil
+	}
+	for _, e := range c.Entries {
+		if e.Kind != Asked && e.Kind != Answered {
+			continue
+		}
+		for _, id := range [...]string{e.Facts.MessageID, e.Facts.TrackingID, e.Facts.PayloadID, e.Facts.AnswerID} {
+			if id = Text(id); id != "" && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
 // Closing says how an exchange ended. Its reply is the part of kind [Reply] in the
 // commit's last entry.
 type Closing struct {
@@ -184,7 +209,8 @@ type Exchange struct {
 	Type        string
 	LocalID     string
 	NHSNumber   string
-	Outcome     Outcome // 0: unfinished
+	User        string
+	Outcome     Outcome // 0: unfinished; of a trace that ended later, its
 	NHSFound    string
 	Chain       string // where its first event is
 	Seq         int64

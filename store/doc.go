@@ -33,6 +33,11 @@
 //		})
 //	}
 //
+// What is in the journal is found by [Audit.Search]. Bodies may be encrypted ([BodyKeys]) and, when they
+// are old, dropped ([Pruner]); their digests stay, and [Verify] knows what was dropped from the record
+// of it ([DropEntry]). Chains name each other's heads ([AnchorEntry], [CheckHeads]), so that the end of
+// one cannot be cut off unseen.
+//
 // Packages store/postgres and store/sqlite implement [Store]; package store/storetest is
 // the suite that both pass.
 package store

@@ -90,7 +90,9 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendNumber(b, `,"letter":`, f.Letter)
 	b = appendText(b, `,"items":`, f.Items)
 	b = appendNumber(b, `,"item":`, f.Item)
-	return appendText(b, `,"differences":`, f.Differences)
+	b = appendText(b, `,"differences":`, f.Differences)
+	b = appendMap(b, `,"heads":`, f.Heads)
+	return appendMap(b, `,"details":`, f.Details)
 }
 
 func appendText(b []byte, key, value string) []byte {

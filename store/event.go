@@ -14,29 +14,32 @@ type Kind uint8
 
 // The kinds.
 const (
-	Started     Kind = 1  // the service started: version, configuration digest
-	Stopped     Kind = 2  // the service stopped in good order
-	Received    Kind = 3  // a message came in; body: Frame
-	Exchanged   Kind = 4  // a message came in and was answered in one act; bodies: Frame, Reply
-	Asked       Kind = 5  // a call to a national endpoint is about to be made; body: Request
-	Answered    Kind = 6  // that call ended; body: Response, if one came
-	Replied     Kind = 7  // the message was answered; body: Reply
-	Resent      Kind = 8  // the same message came again, or the same exchange was answered twice
-	Resumed     Kind = 9  // an exchange without an answer was taken up again by a resend
-	Broken      Kind = 10 // bytes that never became a message; body: Frame, its first 4 KiB
-	Looked      Kind = 11 // somebody read the audit: who, what for, how many rows
-	Rewound     Kind = 12 // the database lost events that had been committed; the range is named
-	Interrupted Kind = 13 // an exchange was found without an answer when the service started again
-	Warned      Kind = 14 // the service runs in a way that needs a reason, such as without TLS
-	Finished    Kind = 15 // a trace ended after its sender had been told "trace pending"
-	Queued      Kind = 17 // a letter was put into the outbox; body: Sent
-	Tried       Kind = 18 // an attempt to deliver a letter ended; body: Acknowledged, if an answer came
-	Withdrawn   Kind = 19 // a letter is not delivered any more: overtaken, or an operator dropped it
-	Requeued    Kind = 20 // an operator wants a letter tried again
-	ItemClosed  Kind = 21 // a person dealt with an item: who and why
+	Started       Kind = 1  // the service started: version, configuration digest
+	Stopped       Kind = 2  // the service stopped in good order
+	Received      Kind = 3  // a message came in; body: Frame
+	Exchanged     Kind = 4  // a message came in and was answered in one act; bodies: Frame, Reply
+	Asked         Kind = 5  // a call to a national endpoint is about to be made; body: Request
+	Answered      Kind = 6  // that call ended; body: Response, if one came
+	Replied       Kind = 7  // the message was answered; body: Reply
+	Resent        Kind = 8  // the same message came again, or the same exchange was answered twice
+	Resumed       Kind = 9  // an exchange without an answer was taken up again by a resend
+	Broken        Kind = 10 // bytes that never became a message; body: Frame, its first 4 KiB
+	Looked        Kind = 11 // somebody read the audit: who, what for, how many rows
+	Rewound       Kind = 12 // the database lost events that had been committed; the range is named
+	Interrupted   Kind = 13 // an exchange was found without an answer when the service started again
+	Warned        Kind = 14 // the service runs in a way that needs a reason, such as without TLS
+	Finished      Kind = 15 // a trace ended after its sender had been told "trace pending"
+	Queued        Kind = 17 // a letter was put into the outbox; body: Sent
+	Tried         Kind = 18 // an attempt to deliver a letter ended; body: Acknowledged, if an answer came
+	Withdrawn     Kind = 19 // a letter is not delivered any more: overtaken, or an operator dropped it
+	Requeued      Kind = 20 // an operator wants a letter tried again
+	ItemClosed    Kind = 21 // a person dealt with an item: who and why
+	Anchored      Kind = 16 // the heads of the other chains, so that a cut tail shows
+	BodiesDropped Kind = 22 // somebody is about to drop bodies: who, before which time, how many
+	Reconfigured  Kind = 23 // the configuration is not that of the last start: the settings that changed
+	Renewed       Kind = 24 // a certificate or a reference table is another: its name and fingerprint
+	Clocked       Kind = 25 // how far the clock is off, as far as the host says
 )
-
-// The number 16 (the heads of the other chains) is reserved.
 
 var kinds = map[Kind]string{
 	Started: "started", Stopped: "stopped", Received: "received", Exchanged: "exchanged",
@@ -44,6 +47,7 @@ var kinds = map[Kind]string{
 	Resumed: "resumed", Broken: "broken", Looked: "looked", Rewound: "rewound",
 	Interrupted: "interrupted", Warned: "warned", Finished: "finished",
 	Queued: "queued", Tried: "tried", Withdrawn: "withdrawn", Requeued: "requeued", ItemClosed: "item closed",
+	Anchored: "anchored", BodiesDropped: "bodies dropped", Reconfigured: "configuration changed", Renewed: "reference changed", Clocked: "clock",
 }
 
 // String returns the kind in one word.
@@ -148,6 +152,8 @@ type Facts struct {
 	Items       string            `json:"items,omitempty"`             // kinds of the items that were raised
 	Item        int64             `json:"item,omitempty"`              // the number of one
 	Differences string            `json:"differences,omitempty"`       // the fields in which the national record differs
+	Heads       map[string]string `json:"heads,omitempty"`             // of other chains: number and hash in hexadecimal, a space between
+	Details     map[string]string `json:"details,omitempty"`           // of events of the service itself: settings that changed, fingerprints, offsets
 }
 
 // Hash is a SHA-256 digest.

@@ -53,6 +53,7 @@ type Store interface {
 	Outbox
 	Piles
 	Backlog
+	Pruner
 
 	// Start connects, checks the schema and takes the chain; it returns when the store
 	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.
@@ -78,8 +79,9 @@ type Audit interface {
 	// Parts returns the bodies that an event's digests point at; ok is false when they are
 	// no longer kept.
 	Parts(ctx context.Context, e Event) (parts []Part, ok bool, err error)
-	// Find returns the exchanges with a control id, newest first, at most limit.
-	Find(ctx context.Context, controlID string, limit int) ([]Exchange, error)
+	// Search returns exchanges, newest first. The order of two is that of their ids, and never
+	// changes.
+	Search(ctx context.Context, s Search) ([]Exchange, error)
 }
 
 // Query selects events: by Chain and From, or by Exchange.
@@ -94,6 +96,7 @@ type Options struct {
 	Chain       string           // the chain this process writes; default "main"
 	ChainWait   time.Duration    // how long Start waits for a chain that is in use; default 15 s
 	ClaimWindow time.Duration    // claims older than this are purged; default 168 h
+	BodyKeys    *BodyKeys        // bodies are encrypted with the newest of them; nil: they are not
 	Now         func() time.Time // default time.Now
 	Log         *slog.Logger     // recovery, takeover, purging; never content. Default: discarded
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,17 +23,21 @@ func (b *Break) Error() string {
 
 // Walk is what Verify has seen.
 type Walk struct {
-	Head   Head
-	Events int64
-	Bodies int64 // checked against their digests
+	Head     Head
+	Events   int64
+	Bodies   int64  // checked against their digests
+	Dropped  int64  // not kept any more, as an event of kind [BodiesDropped] says
+	Anchored []Head // of other chains, the newest of each that the chain names, by name; without times
 }
 
 // Verify walks one chain from its first event to its head: no gap, each hash right, each
 // column equal to its place in the document and, if bodies is true, each body's size and
-// digest. It stops at the first break, which is a [*Break]; other errors mean that the
+// digest. Bodies of exchanges that began before [DroppedBefore] may be missing. It stops at the
+// first break, which is a [*Break]; other errors mean that the
 // chain could not be read. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
 	w := Walk{Head: Head{Chain: chain}}
+	check := bodyCheck{audit: a}
 	for e, err := range a.Events(ctx, Query{Chain: chain, From: 1}) {
 		if err != nil {
 			return w, fmt.Errorf("store: verify %s: %w", chain, err)
@@ -41,11 +46,14 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 			return w, &Break{chain, w.Head.Seq + 1, what}
 		}
 		if bodies {
-			n, err := checkParts(ctx, a, e)
-			if err != nil {
+			if err := check.event(ctx, e, &w); err != nil {
 				return w, err
 			}
-			w.Bodies += n
+		}
+		if e.Kind == Anchored {
+			if what := w.anchored(e); what != "" {
+				return w, &Break{chain, e.Seq, what}
+			}
 		}
 		w.Head = Head{Chain: chain, Seq: e.Seq, At: e.At, Hash: e.Hash}
 		if w.Events++; progress != nil && w.Events%100_000 == 0 {
@@ -91,21 +99,50 @@ func difference(e Event) string {
 	return "exchange differs from the document"
 }
 
-// checkParts compares an event's bodies with the digests in its document.
-func checkParts(ctx context.Context, a Audit, e Event) (int64, error) {
+// bodyCheck compares bodies with the digests in the documents of their events.
+type bodyCheck struct {
+	audit  Audit
+	looked bool // since was looked up
+	since  ID   // exchanges from this one on have their bodies
+}
+
+// event checks one event's bodies, and counts them in w.
+func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
 	if !strings.Contains(e.Doc, digestsKey) {
-		return 0, nil
+		return nil
 	}
-	parts, ok, err := a.Parts(ctx, e)
+	parts, ok, err := c.audit.Parts(ctx, e)
 	switch {
 	case errors.Is(err, ErrParts):
-		return 0, &Break{e.Chain, e.Seq, "body damaged"}
+		return &Break{e.Chain, e.Seq, "body damaged"}
 	case err != nil:
-		return 0, fmt.Errorf("store: verify %s: body of %d: %w", e.Chain, e.Seq, err)
+		return fmt.Errorf("store: verify %s: body of %d: %w", e.Chain, e.Seq, err)
 	case !ok:
-		return 0, &Break{e.Chain, e.Seq, "body missing"}
+		return c.missing(ctx, e, w)
 	case len(parts) == 0 || !strings.HasSuffix(e.Doc, string(append(appendDigests(nil, parts), '}'))):
-		return 0, &Break{e.Chain, e.Seq, "body differs from its digest"}
+		return &Break{e.Chain, e.Seq, "body differs from its digest"}
 	}
-	return int64(len(parts)), nil
+	w.Bodies += int64(len(parts))
+	return nil
+}
+
+// missing tells bodies that were dropped from bodies that are gone. It goes by when the exchange
+// began, as dropping does: an event of it may be weeks younger.
+func (c *bodyCheck) missing(ctx context.Context, e Event, w *Walk) error {
+	if !c.looked {
+		before, err := DroppedBefore(ctx, c.audit)
+		if err != nil {
+			return err
+		}
+		c.looked, c.since = true, FirstID(before)
+	}
+	if bytes.Compare(e.Exchange[:], c.since[:]) >= 0 {
+		return &Break{e.Chain, e.Seq, "body missing"}
+	}
+	digests, err := e.Digests()
+	if err != nil {
+		return &Break{e.Chain, e.Seq, "document cannot be read"}
+	}
+	w.Dropped += int64(len(digests))
+	return nil
 }

@@ -6,24 +6,41 @@ import (
 	"iter"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// memory is an Audit over one chain in a slice.
+// memory is an Audit over one chain in a slice, and of others what commands wrote.
 type memory struct {
 	Audit
 	events []Event
 	bodies map[int64][]Part
 	err    error // instead of the bodies
+	others map[string][]Event
+	dark   error // instead of the heads
 }
 
 func (m *memory) Events(_ context.Context, q Query) iter.Seq2[Event, error] {
+	of := m.events
+	if q.Chain != "main" {
+		of = m.others[q.Chain]
+	}
 	return func(yield func(Event, error) bool) {
-		for _, e := range m.events {
+		for _, e := range of {
 			if e.Seq >= q.From && !yield(e, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (m *memory) Heads(context.Context) ([]Head, error) {
+	var heads []Head
+	for chain, events := range m.others {
+		last := events[len(events)-1]
+		heads = append(heads, Head{chain, last.Seq, last.At, last.Hash})
+	}
+	return heads, m.dark
 }
 
 func (m *memory) Parts(_ context.Context, e Event) ([]Part, bool, error) {
@@ -52,8 +69,8 @@ func TestVerifyWalksToTheHead(t *testing.T) {
 		t.Fatalf("Verify() error = %v", err)
 	}
 	last := m.events[3]
-	if want := (Walk{Head{"main", 4, last.At, last.Hash}, 4, 6}); w != want {
-		t.Errorf("Verify() = %v, want %v", w, want)
+	if diff := cmp.Diff(Walk{Head: Head{"main", 4, last.At, last.Hash}, Events: 4, Bodies: 6}, w); diff != "" {
+		t.Errorf("Verify() (-want +got):\n%s", diff)
 	}
 	m.bodies = nil
 	if w, err := Verify(t.Context(), m, "main", false, nil); err != nil || w.Bodies != 0 {

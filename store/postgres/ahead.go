@@ -43,7 +43,7 @@ func (a *ahead) turn(events []store.Event) {
 	}
 }
 
-// take returns a body that was read before, once.
+// take returns a body that was read before, once; one without data, if none is kept.
 func (a *ahead) take(k bodyKey) (body, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,19 +72,21 @@ func (a *ahead) keep(bodies map[bodyKey]body) {
 }
 
 // bodiesQuery has one way to be run, like claimsQuery.
-const bodiesQuery = `select r.exchange, r.seq, b.codec, b.data from unnest($1::uuid[], $2::bigint[]) r (exchange, seq)
-	cross join lateral (select codec, data from body
+const bodiesQuery = `select r.exchange, r.seq, b.codec, b.key_id, b.data from unnest($1::uuid[], $2::bigint[]) r (exchange, seq)
+	cross join lateral (select codec, key_id, data from body
 		where exchange = r.exchange and chain = (select id from chain where name = $3) and seq = r.seq limit 1) b`
 
-// readBodies returns the bodies of events of one chain. Those that are no longer kept are
-// missing.
+// readBodies returns the bodies of events of one chain. Those that are no longer kept have no data:
+// where many were dropped, they are not to be looked for again and again.
 func (s *Store) readBodies(ctx context.Context, keys []bodyKey) (map[bodyKey]body, error) {
 	var exchanges, seqs array
 	exchanges.reset(oidUUID)
 	seqs.reset(oidBigint)
+	bodies := make(map[bodyKey]body, len(keys))
 	for _, k := range keys {
 		exchanges.uuid(k.exchange)
 		seqs.bigint(k.seq)
+		bodies[k] = body{}
 	}
 	st, err := s.bodiesStatement(ctx) //nolint:sqlclosecheck // it lives as long as the pool
 	if err != nil {
@@ -95,10 +97,9 @@ func (s *Store) readBodies(ctx context.Context, keys []bodyKey) (map[bodyKey]bod
 	if err != nil {
 		return nil, err
 	}
-	bodies := make(map[bodyKey]body, len(keys))
 	return bodies, scan(rows, func() error {
 		k, b := bodyKey{chain: chain}, body{}
-		err := rows.Scan(&k.exchange, &k.seq, &b.codec, &b.data)
+		err := rows.Scan(&k.exchange, &k.seq, &b.codec, &b.key, &b.data)
 		bodies[k] = b
 		return err
 	})

@@ -25,6 +25,8 @@ const (
 	toWork
 	toOutbox
 	toItems
+	toEnding
+	toMention
 
 	// functions marks the targets that are no tables.
 	functions = toWork | toOutbox | toItems
@@ -61,8 +63,10 @@ const (
 	inSeen
 	inExchange
 	inReply
+	inEnding
 	inPatient
 	inBody
+	inMention
 	inWork
 	inOutbox
 	inItems
@@ -76,10 +80,14 @@ var targets = [...]target{
 	{"seen", toSeen, false, []column{colControl, {"sender", "uuid", oidUUID}, {"body", "uuid", oidUUID}, colExchange, colAt}, ""},
 	{"exchange", toExchange, true, []column{
 		{"id", "uuid", oidUUID}, colAt, {"application", "text", oidText}, {"facility", "text", oidText}, colControl,
-		{"type", "text", oidText}, {"local_id", "text", oidText}, {"nhs_sent", "text", oidText}, colOutcome, colFound, colSeq}, ""},
+		{"type", "text", oidText}, {"local_id", "text", oidText}, {"nhs_sent", "text", oidText}, {"asker", "text", oidText},
+		colOutcome, colFound, colSeq}, ""},
 	{"reply", toReply, false, []column{colExchange, colAt, colOutcome, colFound}, ""},
+	{"ending", toEnding, false, []column{colExchange, colAt, colOutcome, colFound}, " on conflict do nothing"},
 	patientTarget("false"),
-	{"body", toBody, true, []column{colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}, ""},
+	{"body", toBody, true, []column{
+		colExchange, colSeq, {"codec", "smallint", oidSmallint}, {"key_id", "smallint", oidSmallint}, {"data", "bytea", oidBytea}}, ""},
+	{"mention", toMention, false, []column{{"id", "text", oidText}, colExchange}, ""},
 	workTarget,
 	outboxTarget,
 	itemsTarget,
@@ -144,6 +152,7 @@ type batch struct {
 	columns [len(targets)][19]array // by target and column
 	claims  []claimRow
 	replies []replyRow
+	endings []replyRow
 	forgets []replyRow
 	touched patientRows
 	acts    []act
@@ -169,6 +178,13 @@ type replyRow struct {
 	control  string
 }
 
+func (r replyRow) encode(c []array) {
+	c[0].uuid(r.exchange)
+	c[1].time(r.at)
+	c[2].smallint(int16(r.closing.Outcome))
+	c[3].text(store.Text(r.closing.NHSNumber))
+}
+
 func newBatch() *batch {
 	return &batch{touched: make(patientRows), claimed: make(map[store.ClaimKey]store.ID), ended: make(map[store.ID]bool)}
 }
@@ -180,7 +196,7 @@ func (b *batch) reset() {
 			b.columns[t][c].reset(col.oid)
 		}
 	}
-	b.claims, b.replies, b.forgets = b.claims[:0], b.replies[:0], b.forgets[:0]
+	b.claims, b.replies, b.endings, b.forgets = b.claims[:0], b.replies[:0], b.endings[:0], b.forgets[:0]
 	clear(b.touched)
 	b.acts = b.acts[:0]
 	b.outbox.reset()
@@ -241,6 +257,10 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 	if c.Close != nil && p.receipt.Status == store.Kept {
 		b.close(p, ended)
 	}
+	if c.Late != nil {
+		b.endings = append(b.endings, replyRow{exchange: c.Exchange, at: ended.At, closing: *c.Late})
+	}
+	b.mention(c.Exchange, p.mentions)
 }
 
 // earlier returns the exchange that claimed the commit's message before, on disk or in this
@@ -277,7 +297,17 @@ func (b *batch) body(exchange store.ID, seq int64, v body) {
 	c[0].uuid(exchange)
 	c[1].bigint(seq)
 	c[2].smallint(int16(v.codec))
-	c[3].bytea(v.data)
+	c[3].smallint(int16(v.key))
+	c[4].bytea(v.data)
+}
+
+func (b *batch) mention(exchange store.ID, ids []string) {
+	c := &b.columns[inMention]
+	for _, id := range ids {
+		b.shape |= toMention
+		c[0].text(id)
+		c[1].uuid(exchange)
+	}
 }
 
 func (b *batch) open(p *pending, e store.Event) {
@@ -292,14 +322,15 @@ func (b *batch) open(p *pending, e store.Event) {
 	c[5].text(store.Text(o.Type))
 	c[6].text(store.Text(o.LocalID))
 	c[7].text(store.Text(o.NHSNumber))
+	c[8].text(store.Text(o.User))
 	if end := p.commit.Close; end != nil {
-		c[8].smallint(int16(end.Outcome))
-		c[9].text(store.Text(end.NHSNumber))
+		c[9].smallint(int16(end.Outcome))
+		c[10].text(store.Text(end.NHSNumber))
 	} else {
-		c[8].null()
 		c[9].null()
+		c[10].null()
 	}
-	c[10].bigint(e.Seq)
+	c[11].bigint(e.Seq)
 	// A claim that is given up in the same act was looked up, and is never written.
 	if p.claims() && !p.forgets() {
 		b.claimed[p.key] = id
@@ -335,11 +366,12 @@ func (b *batch) flushSorted(at time.Time) {
 	slices.SortFunc(b.replies, byExchange)
 	for _, r := range b.replies {
 		b.shape |= toReply
-		c := &b.columns[inReply]
-		c[0].uuid(r.exchange)
-		c[1].time(r.at)
-		c[2].smallint(int16(r.closing.Outcome))
-		c[3].text(store.Text(r.closing.NHSNumber))
+		r.encode(b.columns[inReply][:])
+	}
+	slices.SortStableFunc(b.endings, byExchange) // of one exchange the first counts
+	for _, r := range b.endings {
+		b.shape |= toEnding
+		r.encode(b.columns[inEnding][:])
 	}
 	slices.SortFunc(b.forgets, byExchange)
 	for _, r := range b.forgets {

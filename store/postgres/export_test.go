@@ -1,6 +1,11 @@
 package postgres
 
-import "context"
+import (
+	"context"
+	"database/sql"
+
+	"spinetrace/store"
+)
 
 // WriterSetting returns a setting of a writing session that the store opens for it.
 func (s *Store) WriterSetting(ctx context.Context, name string) (value string, err error) {
@@ -21,4 +26,31 @@ func (s *Store) SharedBackend(ctx context.Context) error {
 		return err
 	}
 	return s.pooled(ctx, w)
+}
+
+// SearchSQL returns the statement of a search, and its parameters.
+func SearchSQL(s store.Search) (query string, args []any) {
+	q := newSearch(s.Fit())
+	return q.sql(), q.args
+}
+
+// ExchangesSQL returns the statement that reads about what a search has found.
+func ExchangesSQL(ids []store.ID) string { return exchangesSQL(ids) }
+
+// Searcher returns the connections that search.
+func (s *Store) Searcher() *sql.DB { return s.searcher }
+
+// MigrateTo brings a database to an older schema.
+func MigrateTo(ctx context.Context, dsn string, version int64) error {
+	o, err := openOwner(dsn)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	provider, err := newProvider(o.DB)
+	if err != nil {
+		return err
+	}
+	_, err = provider.UpTo(ctx, version)
+	return err
 }

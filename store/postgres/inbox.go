@@ -26,8 +26,10 @@ type pending struct {
 	acts   []act
 	outbox outboxRows
 	items  itemRows
-	key    store.ClaimKey
-	size   int
+	// mentions are the ids that its calls can be found by.
+	mentions []string
+	key      store.ClaimKey
+	size     int
 	// follows marks a commit of an exchange that has begun. Spine may have been asked: it
 	// is written even when its caller has gone.
 	follows bool
@@ -50,6 +52,7 @@ type result struct {
 // body is an entry's parts as they are stored.
 type body struct {
 	codec store.Codec
+	key   uint16 // 0: not encrypted
 	data  []byte
 }
 

@@ -132,7 +132,11 @@ func TestRolesOfTheReleaseBefore(t *testing.T) {
 		"select spinetrace_outbox(1::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')": "spinetrace_runtime",
 		"select spinetrace_items('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')":                                 "spinetrace_runtime",
 		"select spinetrace_next('pas', 1::smallint, now(), now())":                                                                        "spinetrace_runtime",
-		"select from outbox, item": "spinetrace_reader",
+		"select from outbox, item":                                                          "spinetrace_reader",
+		"insert into ending select * from ending where false":                               "spinetrace_runtime",
+		"insert into mention select * from mention where false":                             "spinetrace_runtime",
+		"select from ending, mention":                                                       "spinetrace_reader",
+		"select spinetrace_drop_bodies('2020-01-01', gen_random_uuid(), 0::smallint, 0, 1)": "spinetrace_pruner",
 	} {
 		exec(t, query(t, as(t, dsn, role)), statement)
 	}

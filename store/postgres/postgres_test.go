@@ -80,15 +80,19 @@ func (l *logLines) count(text string) int {
 func TestStore(t *testing.T) {
 	storetest.Exercise(t, storetest.Backend{NewDatabase: func(tb testing.TB) storetest.Database {
 		dsn := newDatabase(tb)
-		service := as(tb, dsn, "spinetrace_runtime")
-		return storetest.Database{
-			Open: func(tb testing.TB, o store.Options) store.Store {
-				s, err := postgres.Open(service, o)
+		with := func(role string) func(testing.TB, store.Options) store.Store {
+			login := as(tb, dsn, role)
+			return func(tb testing.TB, o store.Options) store.Store {
+				s, err := postgres.Open(login, o)
 				if err != nil {
 					tb.Fatal(err)
 				}
 				return s
-			},
+			}
+		}
+		return storetest.Database{
+			Open:       with("spinetrace_runtime"),
+			OpenPruner: with("spinetrace_pruner"),
 			Exec: func(tb testing.TB, statement string) {
 				exec(tb, query(tb, dsn), "set session_replication_role = replica; "+statement)
 			},
@@ -225,8 +229,8 @@ func TestMessages(t *testing.T) {
 	if w := verify(t, s, "main"); w.Events != 10+2+2+2+1 {
 		t.Errorf("%d events, want 17", w.Events)
 	}
-	found, err := s.Find(t.Context(), "B", 10)
+	found, err := s.Search(t.Context(), store.Search{ControlID: "B", Limit: 10})
 	if err != nil || len(found) != 1 || found[0].Outcome != store.Traced {
-		t.Errorf("Find = %+v, %v", found, err)
+		t.Errorf("Search() = %+v, %v", found, err)
 	}
 }

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -159,31 +161,36 @@ func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, o
 		if err != nil {
 			return nil, false, readError("parts", err)
 		}
-		if b, ok = bodies[k]; !ok {
-			return nil, false, nil
-		}
+		b = bodies[k]
 		delete(bodies, k)
 		s.ahead.keep(bodies)
 	}
-	parts, err = s.packer.Unpack(b.codec, b.data)
-	return parts, err == nil, err
+	if b.data == nil {
+		return nil, false, nil
+	}
+	if parts, err = s.unpack(k.exchange, k.chain, b); err != nil {
+		return nil, false, bodyError("parts", err)
+	}
+	return parts, true, nil
 }
 
 // Answer implements [store.Journal].
 func (s *Store) Answer(ctx context.Context, exchange store.ID) (reply []byte, ok bool, err error) {
-	const q = "select codec, data from body where exchange = $1 order by chain, seq"
+	const q = `select c.name, b.codec, b.key_id, b.data from body b join chain c on c.id = b.chain
+		where b.exchange = $1 order by b.chain, b.seq`
 	rows, err := s.reader.QueryContext(ctx, q, exchange[:])
 	if err != nil {
 		return nil, false, readError("answer", err)
 	}
-	damaged := false
+	var damaged error // of a body that may be the answer's
 	err = scan(rows, func() error {
+		var chain string
 		var b body
-		if err := rows.Scan(&b.codec, &b.data); err != nil {
+		if err := rows.Scan(&chain, &b.codec, &b.key, &b.data); err != nil {
 			return err
 		}
-		parts, err := s.packer.Unpack(b.codec, b.data)
-		damaged = damaged || err != nil
+		parts, err := s.unpack(exchange, chain, b)
+		damaged = cmp.Or(damaged, err)
 		if data, found := store.FindPart(parts, store.Reply); found {
 			reply, ok = data, true
 		}
@@ -192,36 +199,11 @@ func (s *Store) Answer(ctx context.Context, exchange store.ID) (reply []byte, ok
 	if err != nil {
 		return nil, false, readError("answer", err)
 	}
-	if !ok && damaged {
-		return nil, false, store.ErrParts
+	if !ok && damaged != nil {
+		return nil, false, bodyError("answer", damaged)
 	}
 	return reply, ok, nil
 }
 
-// Find implements [store.Audit].
-func (s *Store) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
-	const q = `select e.id, e.at, e.application, e.facility, e.control_id, e.type, e.local_id, e.nhs_sent,
-		coalesce(e.outcome, r.outcome, 0), coalesce(e.nhs_found, r.nhs_found, ''), c.name, e.seq
-		from (select id, at, application, facility, control_id, type, local_id, nhs_sent, outcome, nhs_found, chain, seq
-			from exchange where control_id = $1 order by id desc limit $2) e
-		join chain c on c.id = e.chain
-		left join lateral (select outcome, nhs_found from reply where exchange = e.id limit 1) r on true
-		order by e.id desc`
-	rows, err := s.reader.QueryContext(ctx, q, store.Text(controlID), limit)
-	if err != nil {
-		return nil, readError("find", err)
-	}
-	var found []store.Exchange
-	err = scan(rows, func() error {
-		var x store.Exchange
-		err := rows.Scan(&x.ID, &x.At, &x.Application, &x.Facility, &x.ControlID, &x.Type, &x.LocalID, &x.NHSNumber,
-			&x.Outcome, &x.NHSFound, &x.Chain, &x.Seq)
-		x.At = x.At.UTC()
-		found = append(found, x)
-		return err
-	})
-	if err != nil {
-		return nil, readError("find", err)
-	}
-	return found, nil
-}
+// bodyError says what was being done when a body could not be taken apart.
+func bodyError(doing string, err error) error { return fmt.Errorf("postgres: %s: %w", doing, err) }

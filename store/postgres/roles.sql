@@ -5,7 +5,8 @@
 -- spinetrace_runtime  the service: may add to the journal and read it, and keep the index of
 --                     patients that is derived from it and the queue of work
 -- spinetrace_reader   the auditor: may read, and record in a chain of commands that it looked
--- spinetrace_pruner   clears away: may delete old claims
+-- spinetrace_pruner   clears away: may delete old claims, have old bodies dropped by a function, and
+--                     record in a chain of commands that it did
 
 do $$
 declare
@@ -22,12 +23,12 @@ end
 $$;
 
 grant usage on schema public to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
-grant select on schema_version, chain, event, exchange, reply, body, seen
+grant select on schema_version, chain, event, exchange, reply, body, ending, mention, seen
   to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 grant execute on function spinetrace_partitions_until
   to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 
-grant insert on chain, event, exchange, reply, body to spinetrace_runtime;
+grant insert on chain, event, exchange, reply, body, ending, mention to spinetrace_runtime;
 grant insert, update, delete on seen to spinetrace_runtime;
 grant select, insert, update, delete on patient, work, outbox, item to spinetrace_runtime;
 grant usage on sequence outbox_position_seq to spinetrace_runtime;
@@ -38,13 +39,16 @@ grant insert on chain, event to spinetrace_reader;
 grant select on patient, work, outbox, item to spinetrace_reader;
 
 grant delete on seen to spinetrace_pruner;
+grant insert on chain, event to spinetrace_pruner;
+grant execute on function spinetrace_count_bodies, spinetrace_drop_bodies to spinetrace_pruner;
 
--- A grant cannot tell one chain from another: policies keep the auditor out of the service's.
+-- A grant cannot tell one chain from another: policies keep the auditor, and who clears away, out of
+-- the service's.
 alter table event enable row level security;
 drop policy if exists read on event;
 drop policy if exists runtime on event;
 drop policy if exists look on event;
 create policy read on event for select using (true);
 create policy runtime on event for insert to spinetrace_runtime with check (true);
-create policy look on event for insert to spinetrace_reader
+create policy look on event for insert to spinetrace_reader, spinetrace_pruner
   with check (chain in (select id from chain where name like '%.cli'));

@@ -167,8 +167,8 @@ func TestPartitions(t *testing.T) {
 	now := time.Now().UTC()
 	last := time.Date(now.Year(), now.Month()+24, 1, 0, 0, 0, 0, time.UTC)
 	got := number(t, query(t, dsn), "select count(*) from pg_inherits i join pg_class c on c.oid = inhparent where c.relkind = 'p'")
-	if want := 4 * (1 + 1 + 24); got != want {
-		t.Errorf("%d partitions, want %d: four tables, the month before, this, and 24 ahead", got, want)
+	if want := 6 * (1 + 1 + 24); got != want {
+		t.Errorf("%d partitions, want %d: six tables, the month before, this, and 24 ahead", got, want)
 	}
 	s := start(t, as(t, dsn, "spinetrace_runtime"), store.Options{})
 	eventually(t, "partitions counted", func() bool { return !s.PartitionsUntil().IsZero() })
@@ -182,7 +182,7 @@ func TestPartitionsAreToppedUpUnderReaders(t *testing.T) {
 	db := query(t, dsn)
 	now := time.Now().UTC()
 	suffix := time.Date(now.Year(), now.Month()+24, 1, 0, 0, 0, 0, time.UTC).Format("_2006_01")
-	for _, table := range []string{"event", "exchange", "reply", "body"} {
+	for _, table := range journalTables {
 		exec(t, db, "drop table "+table+suffix)
 	}
 	tx, err := db.Begin()
@@ -190,12 +190,12 @@ func TestPartitionsAreToppedUpUnderReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }() // it only holds its locks
-	if _, err := tx.Exec("select from event, exchange, body, reply"); err != nil {
+	if _, err := tx.Exec("select from event, exchange, body, reply, ending, mention"); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, query(t, as(t, dsn, "spinetrace_runtime")), "select spinetrace_partitions()")
-	if got := number(t, db, "select count(*) from pg_inherits where inhrelid::regclass::text like '%"+suffix+"'"); got < 4 {
-		t.Errorf("%d partitions for the last month, want 4", got)
+	if got := number(t, db, "select count(*) from pg_inherits where inhrelid::regclass::text like '%"+suffix+"'"); got < len(journalTables) {
+		t.Errorf("%d partitions for the last month, want %d", got, len(journalTables))
 	}
 }
 
@@ -219,13 +219,20 @@ func TestRuntimeRoleMayOnlyAdd(t *testing.T) {
 	commit(t, s, message("A"), store.Kept)
 	db := query(t, runtime)
 	leaf := "event" + time.Now().UTC().Format("_2006_01")
-	for _, statement := range []string{
-		"update event set doc = ''", "delete from event", "truncate event", "drop table event",
-		"update exchange set nhs_sent = ''", "delete from reply", "delete from body", "update chain set name = 'x'",
+	statements := []string{
+		"update event set doc = ''", "update exchange set nhs_sent = ''", "update reply set outcome = 1", "update body set codec = 0",
+		"update ending set outcome = 1", "update mention set id = 'x'", "update chain set name = 'x'", "delete from chain",
+		"select spinetrace_count_bodies('2020-01-01', gen_random_uuid(), 0::smallint, 0, 1)",
+		"select spinetrace_drop_bodies('2020-01-01', gen_random_uuid(), 0::smallint, 0, 1)",
+		"select spinetrace_old_bodies('2020-01-01', gen_random_uuid(), 0::smallint, 0, 1)",
 		"select from " + leaf, "insert into " + leaf + " select * from event", "drop table " + leaf,
 		"alter table event disable trigger all",
 		"update schema_version set version = 2", "select spinetrace_partition('event', now())",
-	} {
+	}
+	for _, table := range journalTables {
+		statements = append(statements, "delete from "+table, "truncate "+table, "drop table "+table)
+	}
+	for _, statement := range statements {
 		if _, err := db.Exec(statement); err == nil {
 			t.Errorf("allowed: %s", statement)
 		}
@@ -242,15 +249,96 @@ func TestJournalRefusesItsOwner(t *testing.T) {
 	commit(t, s, message("A"), store.Kept)
 	db := query(t, dsn)
 	month := time.Now().UTC().Format("_2006_01")
-	for _, table := range []string{"event", "exchange", "reply", "body", "event" + month, "body" + month} {
-		for _, statement := range []string{"delete from " + table, "truncate " + table} {
+	for _, table := range append([]string{"event" + month, "body" + month}, journalTables...) {
+		for _, statement := range []string{
+			"delete from " + table, "truncate " + table,
+			// As it is when somebody has seen how bodies are dropped, and does not know all of it.
+			"set spinetrace.dropping = '1'; delete from " + table, "set spinetrace.dropping = ''; delete from " + table,
+		} {
 			if _, err := db.Exec(statement); err == nil {
 				t.Errorf("allowed: %s", statement)
 			}
 		}
 	}
-	if _, err := db.Exec("update event set doc = ''"); err == nil {
-		t.Error("allowed: update of an event")
+	for _, statement := range []string{
+		"update event set doc = ''", "update body set codec = 0", "update ending set outcome = 1", "update mention set id = 'x'",
+	} {
+		if _, err := db.Exec(statement); err == nil {
+			t.Errorf("allowed: %s", statement)
+		}
+	}
+}
+
+// journalTables are the tables that are only added to.
+var journalTables = []string{"event", "exchange", "reply", "body", "ending", "mention"}
+
+// TestPrunerMayHaveBodiesDropped, and record it, and nothing else.
+func TestPrunerMayHaveBodiesDropped(t *testing.T) {
+	dsn := newDatabase(t)
+	then := time.Now().Add(-20 * 24 * time.Hour)
+	service := start(t, as(t, dsn, "spinetrace_runtime"), store.Options{Now: func() time.Time { return then }})
+	c := message("A")
+	first := store.FirstID(then)
+	copy(c.Exchange[:6], first[:6])
+	commit(t, service, c, store.Kept)
+
+	pruner := as(t, dsn, "spinetrace_pruner")
+	db := query(t, pruner)
+	statements := []string{"select from work", "select from outbox", "select from patient", "set session_replication_role = replica",
+		"select spinetrace_old_bodies('2020-01-01', gen_random_uuid(), 0::smallint, 0, 1)", "insert into ending select from ending"}
+	for _, table := range journalTables {
+		statements = append(statements, "delete from "+table, "truncate "+table, "drop table "+table,
+			"set spinetrace.dropping = '1'; delete from "+table)
+	}
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err == nil {
+			t.Errorf("allowed: %s", statement)
+		}
+	}
+	before := then.Add(time.Minute)
+	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader"} {
+		s := start(t, as(t, dsn, role), store.Options{Chain: role + ".cli"})
+		if _, err := s.CountBodies(t.Context(), before); err == nil || !strings.Contains(err.Error(), "spinetrace_pruner") {
+			t.Errorf("%s: CountBodies() error = %v, want one that names the role to grant", role, err)
+		}
+		if _, err := s.DropBodies(t.Context(), before, nil); err == nil || !strings.Contains(err.Error(), "spinetrace_pruner") {
+			t.Errorf("%s: DropBodies() error = %v, want one that names the role to grant", role, err)
+		}
+	}
+	recorded := store.Commit{Entries: []store.Entry{store.DropEntry("clerk", before, 1)}}
+	if _, err := start(t, pruner, store.Options{Chain: "forged"}).Commit(t.Context(), recorded); err == nil {
+		t.Error("the pruner wrote a chain that is not one of commands")
+	}
+	// A clock of ours that is ahead makes nothing older.
+	ahead := start(t, pruner, store.Options{Chain: "ahead.cli", Now: func() time.Time { return time.Now().AddDate(0, 1, 0) }})
+	if _, err := ahead.DropBodies(t.Context(), time.Now(), nil); err == nil || !strings.Contains(err.Error(), "by the database's clock") {
+		t.Errorf("DropBodies() error = %v, want one that says whose clock counts", err)
+	}
+	s := start(t, pruner, store.Options{Chain: "main.cli"})
+	commit(t, s, recorded, store.Kept)
+	if n, err := s.DropBodies(t.Context(), before, nil); n != 1 || err != nil {
+		t.Errorf("DropBodies() = %d, error %v; want 1", n, err)
+	}
+	if w := verify(t, service, "main"); w.Dropped != 2 {
+		t.Errorf("verified %d dropped bodies, want 2", w.Dropped)
+	}
+}
+
+// TestBodiesAreEncrypted: without keys they can be read by who has the table, with keys not.
+func TestBodiesAreEncrypted(t *testing.T) {
+	dsn := newDatabase(t)
+	keys, err := store.ParseBodyKeys("7:" + strings.Repeat("0f", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, start(t, dsn, store.Options{}), message("A"), store.Kept)
+	commit(t, start(t, dsn, store.Options{Chain: "b", BodyKeys: keys}), message("B"), store.Kept)
+	db := query(t, dsn)
+	for key, want := range map[int]int{0: 1, 7: 0} {
+		got := number(t, db, "select sum(position('MSH'::bytea in data)::bool::int) from body where key_id = $1", key)
+		if got != want {
+			t.Errorf("key %d: %d bodies can be read, want %d", key, got, want)
+		}
 	}
 }
 

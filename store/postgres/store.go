@@ -20,17 +20,19 @@ var (
 
 // Store is a [store.Store] in PostgreSQL.
 type Store struct {
-	opts   store.Options
-	cfg    pq.Config
-	packer *store.Packer
-	writer *sql.DB // one connection at a time, none kept
-	reader *sql.DB
-	finder *sql.DB // reads single entries of the index, by prepared statements
-	lines  *dialer // of reader and finder
+	opts     store.Options
+	cfg      pq.Config
+	packer   *store.Packer
+	writer   *sql.DB // one connection at a time, none kept
+	reader   *sql.DB
+	finder   *sql.DB // reads single entries of the index, by prepared statements
+	lines    *dialer // of reader, finder and searcher
+	searcher *sql.DB
 
 	entries                    together[store.PatientKey, []store.Patient]
 	holders                    together[string, []store.Patient]
 	entriesQuery, holdersQuery prepared
+	searches                   searches
 	inbox                      inbox
 	ahead                      ahead
 
@@ -81,11 +83,18 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	finder.SetMaxOpenConns(finders)
 	finder.SetMaxIdleConns(finders)
 	finder.SetConnMaxIdleTime(time.Minute)
+	searcher, err := openPool(cfg, name, lines, sessionSettings, planSettings)
+	if err != nil {
+		return nil, err
+	}
+	searcher.SetMaxOpenConns(searchers)
+	searcher.SetMaxIdleConns(searchers)
+	searcher.SetConnMaxIdleTime(time.Minute)
 	writer.SetMaxIdleConns(-1)
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers) // the pool would otherwise keep two, and connect all the time
 	reader.SetConnMaxIdleTime(time.Minute)
-	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, finder: finder, lines: lines, away: errNotStarted}
+	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, finder: finder, searcher: searcher, lines: lines, away: errNotStarted}
 	s.entries.ask, s.entriesQuery.sql = s.readEntries, entriesSQL
 	s.holders.ask, s.holdersQuery.sql = s.readHolders, holdersSQL
 	s.inbox.wake = make(chan struct{}, 1)
@@ -248,7 +257,7 @@ func (s *Store) Close() error {
 	}
 	s.lines.hangUp()
 	s.running.Wait()
-	_, _ = s.reader.Close(), s.finder.Close() // they complain of the connections that were ended above
+	_, _, _ = s.reader.Close(), s.finder.Close(), s.searcher.Close() // they complain of the connections that were ended above
 	return s.writer.Close()
 }
 
@@ -284,7 +293,7 @@ func (s *Store) prepare(c store.Commit) *pending {
 	for i, e := range c.Entries {
 		p.size += 1024 // the event's document, about
 		if len(e.Parts) > 0 {
-			p.bodies[i].codec, p.bodies[i].data = s.packer.Pack(e.Parts)
+			p.bodies[i] = s.pack(c.Exchange, e.Parts)
 			p.size += len(p.bodies[i].data)
 		}
 	}
@@ -292,6 +301,8 @@ func (s *Store) prepare(c store.Commit) *pending {
 		p.patients = append(p.patients, patient.Fit())
 		p.size += 512 + len(patient.Told.Doc)
 	}
+	p.mentions = c.Mentions()
+	p.size += 64 * len(p.mentions)
 	p.acts = actsOf(c)
 	p.outbox, p.items = outboxOf(c), itemsOf(c)
 	p.size += 256*(len(p.acts)+len(p.outbox.dispatched)) + 512*(len(p.outbox.letters)+len(p.items))
@@ -299,4 +310,24 @@ func (s *Store) prepare(c store.Commit) *pending {
 		p.size += len(i.Doc)
 	}
 	return p
+}
+
+// pack makes of an entry's parts what is stored for them.
+func (s *Store) pack(exchange store.ID, parts []store.Part) (b body) {
+	b.codec, b.data = s.packer.Pack(parts)
+	if s.opts.BodyKeys != nil {
+		b.key, b.data = s.opts.BodyKeys.Seal(b.data, store.BodyPlace(exchange, s.opts.Chain))
+	}
+	return b
+}
+
+// unpack undoes pack, of a chain that may be another's.
+func (s *Store) unpack(exchange store.ID, chain string, b body) ([]store.Part, error) {
+	if b.key != 0 {
+		var err error
+		if b.data, err = s.opts.BodyKeys.Open(b.key, b.data, store.BodyPlace(exchange, chain)); err != nil {
+			return nil, err
+		}
+	}
+	return s.packer.Unpack(b.codec, b.data)
 }

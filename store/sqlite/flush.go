@@ -16,6 +16,7 @@ import (
 type call struct {
 	store.Commit
 	bodies   []packed        // one per entry
+	mentions []string        // the ids that its calls can be found by
 	patients []store.Patient // as they are stored
 	settled  []store.Settlement
 	work     []store.Work
@@ -31,6 +32,7 @@ type call struct {
 // packed is an event's bodies as they are stored; data is nil if it has none.
 type packed struct {
 	codec store.Codec
+	key   uint16 // 0: not encrypted
 	data  []byte
 }
 
@@ -88,12 +90,11 @@ func gone(err error) error {
 }
 
 func (s *Store) pack(c store.Commit) *call {
-	call := &call{Commit: c, bodies: make([]packed, len(c.Entries)), done: make(chan error, 1)}
+	call := &call{Commit: c, bodies: make([]packed, len(c.Entries)), mentions: c.Mentions(), done: make(chan error, 1)}
 	for i, e := range c.Entries {
 		if len(e.Parts) > 0 {
-			codec, data := s.packer.Pack(e.Parts)
-			call.bodies[i] = packed{codec, data}
-			call.size += len(data)
+			call.bodies[i] = s.seal(c.Exchange, e.Parts)
+			call.size += len(call.bodies[i].data)
 		}
 	}
 	for _, p := range c.Patients {
@@ -117,6 +118,15 @@ func (s *Store) pack(c store.Commit) *call {
 		call.size += len(i.Doc)
 	}
 	return call
+}
+
+// seal makes of an entry's parts what is stored for them.
+func (s *Store) seal(exchange store.ID, parts []store.Part) (p packed) {
+	p.codec, p.data = s.packer.Pack(parts)
+	if s.o.BodyKeys != nil {
+		p.key, p.data = s.o.BodyKeys.Seal(p.data, store.BodyPlace(exchange, s.o.Chain))
+	}
+	return p
 }
 
 // run is the writing goroutine: it owns w, and puts another in its place when it breaks.

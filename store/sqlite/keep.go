@@ -32,6 +32,9 @@ func (w *writer) keep(head *store.Head, now time.Time, c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := w.found(at, c); err != nil {
+		return err
+	}
 	if err := w.beside(at, late, c); err != nil {
 		return err
 	}
@@ -44,6 +47,21 @@ func (w *writer) keep(head *store.Head, now time.Time, c *call) error {
 			e, b = store.Entry{Kind: store.Resent, Facts: e.Facts}, packed{}
 		}
 		if err := w.append(head, now, c.Exchange, e, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found writes what else the exchange can be found by: how a late trace ended, and its calls.
+func (w *writer) found(at time.Time, c *call) error {
+	if c.Late != nil {
+		if _, err := w.end.Exec(c.Exchange[:], at.UnixMicro(), int64(c.Late.Outcome), store.Text(c.Late.NHSNumber)); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.mentions {
+		if _, err := w.mention.Exec(id, c.Exchange[:]); err != nil {
 			return err
 		}
 	}
@@ -92,7 +110,7 @@ func (w *writer) opened(head *store.Head, at time.Time, c *call) error {
 	}
 	o := c.Open
 	_, err := w.open.Exec(c.Exchange[:], at.UnixMicro(), store.Text(o.Application), store.Text(o.Facility),
-		store.Text(o.ControlID), store.Text(o.Type), store.Text(o.LocalID), store.Text(o.NHSNumber), w.chain, head.Seq+1)
+		store.Text(o.ControlID), store.Text(o.Type), store.Text(o.LocalID), store.Text(o.NHSNumber), store.Text(o.User), w.chain, head.Seq+1)
 	return err
 }
 
@@ -122,7 +140,7 @@ func (w *writer) append(head *store.Head, now time.Time, exchange store.ID, entr
 	if err != nil || b.data == nil {
 		return err
 	}
-	_, err = w.body.Exec(exchange[:], w.chain, e.Seq, int64(b.codec), b.data)
+	_, err = w.body.Exec(exchange[:], w.chain, e.Seq, int64(b.codec), int64(b.key), b.data)
 	return err
 }
 

@@ -50,3 +50,46 @@ func plan(t *testing.T, r *readers, query string) []string {
 	}
 	return steps
 }
+
+// TestSearchUsesIndexes: each filter drives by the index that is made for it, whatever others are set,
+// and nothing is sorted but what a person, a call or a range of numbers is about.
+func TestSearchUsesIndexes(t *testing.T) {
+	s := start(t, newPath(t), store.Options{})
+	r, err := s.reader()
+	must(t, err)
+	sorted := "TEMP B-TREE"
+	for name, tt := range map[string]struct {
+		s     store.Search
+		index []string
+		sorts bool
+	}{
+		"nothing":      {store.Search{}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
+		"message id":   {store.Search{MessageID: "1"}, []string{"x USING PRIMARY KEY (id=?)", "mention USING PRIMARY KEY (id=?)"}, true},
+		"NHS number":   {store.Search{NHSNumber: "1"}, []string{"x USING PRIMARY KEY (id=?)", "exchange_nhs_sent (nhs_sent=?)", "reply_nhs_found (nhs_found=?)", "ending_nhs_found (nhs_found=?)"}, true},
+		"local number": {store.Search{LocalID: "1"}, []string{"x USING INDEX exchange_local_id (local_id=? AND id>? AND id<?)"}, false},
+		"control id":   {store.Search{ControlID: "1"}, []string{"x USING INDEX exchange_control_id (control_id=? AND id>? AND id<?)"}, false},
+		"user":         {store.Search{User: "1"}, []string{"x USING INDEX exchange_asker (asker=? AND id>? AND id<?)"}, false},
+		"place":        {store.Search{Chain: "main", FromSeq: 1, UntilSeq: 2}, []string{"x USING INDEX exchange_place (chain=? AND seq>? AND seq<?)"}, true},
+		"chain":        {store.Search{Chain: "main", FromSeq: 1}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
+		"sender":       {store.Search{Application: "1", Facility: "1", Outcome: 1}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
+		"all but the calls": {
+			store.Search{NHSNumber: "1", LocalID: "1", ControlID: "1", User: "1", Chain: "1", UntilSeq: 2},
+			[]string{"x USING PRIMARY KEY (id=?)", "exchange_nhs_sent (nhs_sent=?)"}, true,
+		},
+		"local number, user": {store.Search{LocalID: "1", User: "1", ControlID: "1", Chain: "1", UntilSeq: 2}, []string{"x USING INDEX exchange_local_id"}, false},
+	} {
+		query, _ := newSearch(tt.s)
+		steps := strings.Join(plan(t, r, query), "\n")
+		for _, index := range tt.index {
+			if !strings.Contains(strings.ReplaceAll(steps, "COVERING ", ""), index) {
+				t.Errorf("%s: no search by %s:\n%s", name, index, steps)
+			}
+		}
+		if scan := regexp.MustCompile(`SCAN (x|r|d|exchange|reply|ending|mention)\b`); scan.MatchString(steps) {
+			t.Errorf("%s: reads a table from end to end:\n%s", name, steps)
+		}
+		if strings.Contains(steps, sorted) && !tt.sorts {
+			t.Errorf("%s: sorts:\n%s", name, steps)
+		}
+	}
+}

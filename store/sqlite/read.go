@@ -20,32 +20,28 @@ const readerConns = 4
 
 // readers are the connections that only read, and their statements.
 type readers struct {
-	db                                          *sql.DB
-	answer, parts, heads, chain, exchange, find *sql.Stmt
-	patient, named, holders, entries            *sql.Stmt
-	pending, nextDue                            *sql.Stmt
-	letters, letter, toldLetters, piles         *sql.Stmt
-	item                                        *sql.Stmt
-	open, past, openOf, pastOf                  *sql.Stmt
+	db                                    *sql.DB
+	answer, parts, heads, chain, exchange *sql.Stmt
+	patient, named, holders, entries      *sql.Stmt
+	pending, nextDue                      *sql.Stmt
+	letters, letter, toldLetters, piles   *sql.Stmt
+	item                                  *sql.Stmt
+	open, past, openOf, pastOf            *sql.Stmt
 }
 
 const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain `
 
 func (r *readers) statements() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&r.answer: `select b.codec, b.data from reply r join body b
-			on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq where r.exchange = ?`,
-		&r.parts: `select b.codec, b.data from chain c join body b on b.chain = c.id
+		&r.answer: `select c.name, b.codec, b.key_id, b.data from reply r join body b
+			on b.exchange = r.exchange and b.chain = r.chain and b.seq = r.seq join chain c on c.id = b.chain where r.exchange = ?`,
+		&r.parts: `select c.name, b.codec, b.key_id, b.data from chain c join body b on b.chain = c.id
 			where c.name = ? and b.exchange = ? and b.seq = ?`,
 		&r.heads:    selectHeads + `where e.seq is not null order by c.name`,
 		&r.chain:    selectEvents + `where c.name = ? and e.seq >= ? order by e.seq limit ?`,
 		&r.exchange: selectEvents + `where e.exchange = ? order by e.at, c.name, e.seq`,
-		&r.find: `select x.id, x.at, x.application, x.facility, x.control_id, x.type, x.local_id,
-			x.nhs_sent, coalesce(r.outcome, 0), coalesce(r.nhs_found, ''), c.name, x.seq
-			from exchange x join chain c on c.id = x.chain left join reply r on r.exchange = x.id
-			where x.control_id = ? order by x.id desc limit ?`,
-		&r.patient: selectPatients + `where local_id = ? and authority = ?`,
-		&r.named:   selectPatients + `where local_id = ? order by authority limit ?`,
+		&r.patient:  selectPatients + `where local_id = ? and authority = ?`,
+		&r.named:    selectPatients + `where local_id = ? order by authority limit ?`,
 		// The conditions that exclude the empty number let the indexes be used, which leave it out.
 		&r.holders: selectPatients + `where told_nhs = ? and told_nhs <> '' or found_nhs = ? and found_nhs <> ''
 			order by local_id, authority limit ?`,
@@ -108,7 +104,7 @@ func (s *Store) Answer(ctx context.Context, exchange store.ID) ([]byte, bool, er
 	if err != nil {
 		return nil, false, err
 	}
-	parts, ok, err := s.unpack(r.answer.QueryRowContext(ctx, exchange[:]))
+	parts, ok, err := s.unpack(exchange, r.answer.QueryRowContext(ctx, exchange[:]))
 	if !ok || err != nil {
 		return nil, false, err
 	}
@@ -122,15 +118,19 @@ func (s *Store) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, e
 	if err != nil {
 		return nil, false, err
 	}
-	return s.unpack(r.parts.QueryRowContext(ctx, e.Chain, e.Exchange[:], e.Seq))
+	return s.unpack(e.Exchange, r.parts.QueryRowContext(ctx, e.Chain, e.Exchange[:], e.Seq))
 }
 
 // unpack takes a stored value apart; ok is false if there is none.
-func (s *Store) unpack(row *sql.Row) (parts []store.Part, ok bool, err error) {
+func (s *Store) unpack(exchange store.ID, row *sql.Row) (parts []store.Part, ok bool, err error) {
+	var chain string
 	var b packed
-	err = row.Scan(&b.codec, &b.data)
+	err = row.Scan(&chain, &b.codec, &b.key, &b.data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
+	}
+	if err == nil {
+		b.data, err = s.o.BodyKeys.Open(b.key, b.data, store.BodyPlace(exchange, chain))
 	}
 	if err == nil {
 		parts, err = s.packer.Unpack(b.codec, b.data)
@@ -236,32 +236,6 @@ func (s *Store) page(query func(*readers) (*sql.Rows, error)) ([]store.Event, er
 		events = append(events, e)
 	}
 	return events, explain("read events", rows.Err())
-}
-
-// Find implements [store.Audit].
-func (s *Store) Find(ctx context.Context, controlID string, limit int) ([]store.Exchange, error) {
-	r, err := s.reader()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := r.find.QueryContext(ctx, store.Text(controlID), limit)
-	if err != nil {
-		return nil, explain("find", err)
-	}
-	defer rows.Close()
-	var found []store.Exchange
-	for rows.Next() {
-		var x store.Exchange
-		var at int64
-		err := rows.Scan(&x.ID, &at, &x.Application, &x.Facility, &x.ControlID, &x.Type, &x.LocalID,
-			&x.NHSNumber, &x.Outcome, &x.NHSFound, &x.Chain, &x.Seq)
-		if err != nil {
-			return nil, explain("find", err)
-		}
-		x.At = moment(at)
-		found = append(found, x)
-	}
-	return found, explain("find", rows.Err())
 }
 
 func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

@@ -327,9 +327,9 @@ func TestReadersOfAClosedStore(t *testing.T) {
 	_, _, answer := s.Answer(deadline(t), store.NewID())
 	_, _, parts := s.Parts(deadline(t), store.Event{})
 	_, heads := s.Heads(deadline(t))
-	_, find := s.Find(deadline(t), "PAS1", 1)
+	_, search := s.Search(deadline(t), store.Search{ControlID: "PAS1", Limit: 1})
 	_, verify := store.Verify(deadline(t), s, "main", true, nil)
-	for name, err := range map[string]error{"Answer": answer, "Parts": parts, "Heads": heads, "Find": find, "Verify": verify} {
+	for name, err := range map[string]error{"Answer": answer, "Parts": parts, "Heads": heads, "Search": search, "Verify": verify} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s() error = %v, want ErrUnavailable", name, err)
 		}

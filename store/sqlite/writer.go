@@ -26,6 +26,7 @@ type writer struct {
 	begin, commit, rollback    *sql.Stmt
 	claim, earlier, take, drop *sql.Stmt
 	open, close, event, body   *sql.Stmt
+	end, mention               *sql.Stmt
 	patient, keepPatient       *sql.Stmt
 	keys, sweep                *sql.Stmt
 	addWork, ready, claimWork  *sql.Stmt
@@ -79,11 +80,13 @@ func (w *writer) statements() map[**sql.Stmt]string {
 		&w.earlier:  `select exchange, at from seen where control_id = ? and sender = ? and body = ?`,
 		&w.take:     `update seen set exchange = ?, at = ? where control_id = ? and sender = ? and body = ?`,
 		&w.drop:     `delete from seen where exchange = ?`,
-		&w.open: `insert into exchange (id, at, application, facility, control_id, type, local_id, nhs_sent, chain, seq)
-			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.open: `insert into exchange (id, at, application, facility, control_id, type, local_id, nhs_sent, asker, chain, seq)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.end:         `insert into ending (exchange, at, outcome, nhs_found) values (?, ?, ?, ?) on conflict do nothing`,
+		&w.mention:     `insert into mention (id, exchange) values (?, ?) on conflict do nothing`,
 		&w.close:       `insert into reply (exchange, at, outcome, nhs_found, chain, seq) values (?, ?, ?, ?, ?, ?) on conflict do nothing`,
 		&w.event:       `insert into event (chain, seq, at, kind, exchange, doc, hash) values (?, ?, ?, ?, ?, ?, ?)`,
-		&w.body:        `insert into body (exchange, chain, seq, codec, data) values (?, ?, ?, ?, ?)`,
+		&w.body:        `insert into body (exchange, chain, seq, codec, key_id, data) values (?, ?, ?, ?, ?, ?)`,
 		&w.patient:     selectEntry + `where local_id = ? and authority = ?`,
 		&w.keepPatient: writePatient,
 		&w.keys:        `select local_id, authority from patient where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
@@ -195,11 +198,7 @@ func (w *writer) purge(claims, letters time.Time) (more bool, err error) {
 
 // purgeClaims finds them by their exchanges: a claim's is a UUIDv7, made before the claim.
 func (w *writer) purgeClaims(before time.Time) (int64, error) {
-	var id store.ID
-	ms := max(before.UnixMilli(), 0)
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
+	id := store.FirstID(before)
 	return changed(w.conn.ExecContext(context.Background(), `delete from seen where exchange in
 		(select exchange from seen where exchange < ? and at < ? order by exchange limit ?)`, id[:], before.UnixMicro(), purgeBatch))
 }

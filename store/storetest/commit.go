@@ -181,9 +181,9 @@ func testHostileText(t *testing.T, db Database) {
 		if r := receipt(t, s, again); r != (store.Receipt{Status: store.Duplicate, First: c.Exchange}) {
 			t.Errorf("%s: sent again: receipt = %v", name, r)
 		}
-		found, err := s.Find(deadline(t), text, 1)
-		if err != nil || len(found) != 1 {
-			t.Errorf("%s: Find() = %d exchanges, error %v; want 1", name, len(found), err)
+		found, err := s.Search(deadline(t), store.Search{ControlID: text, Limit: 1})
+		if want := min(len(store.Text(text)), 1); err != nil || len(found) != want {
+			t.Errorf("%s: Search() = %d exchanges, error %v; want %d", name, len(found), err, want)
 		}
 	}
 	verify(t, s, "main")

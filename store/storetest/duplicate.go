@@ -53,9 +53,9 @@ func testResent(t *testing.T, db Database) {
 	if _, ok, err := s.Parts(deadline(t), resent); ok || err != nil {
 		t.Errorf("Parts() = ok %t, error %v; want no bodies", ok, err)
 	}
-	found, err := s.Find(deadline(t), "PAS1", 10)
+	found, err := s.Search(deadline(t), store.Search{ControlID: "PAS1", Limit: 10})
 	if err != nil || len(found) != 1 {
-		t.Errorf("Find() = %d exchanges, error %v; want 1", len(found), err)
+		t.Errorf("Search() = %d exchanges, error %v; want 1", len(found), err)
 	}
 	verify(t, s, "main")
 }
@@ -118,9 +118,9 @@ func testWindow(t *testing.T, db Database) {
 	clock.Move(2 * time.Second)
 	commit(t, s, exchanged("PAS1"))
 
-	found, err := s.Find(deadline(t), "PAS1", 10)
+	found, err := s.Search(deadline(t), store.Search{ControlID: "PAS1", Limit: 10})
 	if err != nil || len(found) != 2 {
-		t.Errorf("Find() = %d exchanges, error %v; want 2", len(found), err)
+		t.Errorf("Search() = %d exchanges, error %v; want 2", len(found), err)
 	}
 	verify(t, s, "main")
 }

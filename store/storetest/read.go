@@ -42,16 +42,16 @@ func testFind(t *testing.T, db Database) {
 		want(oldest, 1, store.NotTraced, "9990000034"),
 	}
 	for _, limit := range []int{1, 2, 3, 10} {
-		got, err := s.Find(deadline(t), "PAS1", limit)
+		got, err := s.Search(deadline(t), store.Search{ControlID: "PAS1", Limit: limit})
 		if err != nil {
-			t.Fatalf("Find() error = %v", err)
+			t.Fatalf("Search() error = %v", err)
 		}
 		if diff := cmp.Diff(all[:min(limit, 3)], got, cmpopts.IgnoreFields(store.Exchange{}, "At")); diff != "" {
-			t.Errorf("Find() with limit %d (-want +got):\n%s", limit, diff)
+			t.Errorf("Search() with limit %d (-want +got):\n%s", limit, diff)
 		}
 		first := collect(t, s, store.Query{Chain: "main", From: got[0].Seq})[0]
 		if !got[0].At.Equal(first.At) || got[0].At.Location() != time.UTC {
-			t.Errorf("Find() time = %v, want that of the first event, %v", got[0].At, first.At)
+			t.Errorf("Search() time = %v, want that of the first event, %v", got[0].At, first.At)
 		}
 	}
 }
@@ -143,8 +143,8 @@ func testReaderStops(t *testing.T, db Database) {
 			t.Fatal("Events() with a context that has ended gave an event, want an error")
 		}
 	}
-	if _, err := s.Find(gone, "PAS1", 1); err == nil {
-		t.Error("Find() with a context that has ended: want an error")
+	if _, err := s.Search(gone, store.Search{ControlID: "PAS1", Limit: 1}); err == nil {
+		t.Error("Search() with a context that has ended: want an error")
 	}
 	commit(t, s, warned("still writing"))
 }
@@ -160,7 +160,7 @@ func testNothing(t *testing.T, db Database) {
 	if got, err := s.Heads(deadline(t)); len(got) != 0 || err != nil {
 		t.Errorf("Heads() = %v, error %v; want none: no chain has events", got, err)
 	}
-	if got, err := s.Find(deadline(t), "none", 10); len(got) != 0 || err != nil {
-		t.Errorf("Find() = %d exchanges, error %v; want none", len(got), err)
+	if got, err := s.Search(deadline(t), store.Search{ControlID: "none", Limit: 10}); len(got) != 0 || err != nil {
+		t.Errorf("Search() = %d exchanges, error %v; want none", len(got), err)
 	}
 }

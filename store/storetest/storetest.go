@@ -27,6 +27,8 @@ type Backend struct {
 type Database struct {
 	// Open makes a store, not yet started. Stores opened twice see the same data.
 	Open func(tb testing.TB, o store.Options) store.Store
+	// OpenPruner makes one that may drop bodies, nil: Open does. It writes chains of commands only.
+	OpenPruner func(tb testing.TB, o store.Options) store.Store
 	// Exec changes the data as somebody would who is above all grants and triggers: one
 	// statement in SQL, over the tables event and body. Without it tampering is not tested.
 	Exec func(tb testing.TB, statement string)
@@ -38,6 +40,7 @@ func Exercise(t *testing.T, b Backend) {
 		"Commit": commits, "Duplicate": duplicates, "Close": closings,
 		"Audit": readings, "Chain": chains, "Verify": verifications, "Index": indexings, "Queue": queueings,
 		"Outbox": postings, "Backlog": backlogs,
+		"Search": searchings, "Prune": prunings, "Keys": encryptings, "Anchor": anchorings,
 	}
 	for group, tests := range groups {
 		t.Run(group, func(t *testing.T) {
