@@ -40,8 +40,9 @@ var mayImport = map[string][]string{
 	"store/sqlite":    {"store", "migrations"},
 	"store/storetest": {"store"},
 	"exchange":        {"hl7v2", "pds", "store"},
+	"auditevent":      {"store"},
 	"cmd/spinetrace": {
-		"exchange", "hl7v2", "migrations", "mllp", "notify", "pds", "pds/pdshttp", "pds/pdsfhir", "pds/pdsfhir/pdsfhirtest",
+		"auditevent", "exchange", "hl7v2", "migrations", "mllp", "notify", "pds", "pds/pdshttp", "pds/pdsfhir", "pds/pdsfhir/pdsfhirtest",
 		"pds/pdstest", "pds/pdstest/simulator", "smsp", "smsp/smsptest", "store", "store/postgres", "store/sqlite", "testdata",
 	},
 }
@@ -69,9 +70,13 @@ var neverReach = map[string][]string{
 
 	"notify": {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/google"},
 
+	"auditevent": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/beevik", "github.com/prometheus"},
+
 	"pds/pdsfhir": {"database/sql", "github.com/lib", "modernc.org", "github.com/prometheus", "github.com/beevik"},
 	// A simulator must not share its client's mistakes.
 	"pds/pdsfhir/pdsfhirtest": {"github.com/google/fhir"},
+
+	"cmd/spinetrace": {"github.com/google/fhir"},
 
 	"exchange": {"net/http", "database/sql", "github.com/lib", "modernc.org", "github.com/beevik", "github.com/prometheus"},
 }
