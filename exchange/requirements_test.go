@@ -29,7 +29,7 @@ func TestRequirementsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ids []string
-	for _, m := range regexp.MustCompile(`(?m)^\| (T-(?:PDS|DQ)-[0-9a-z]+) \|.*\| (?:met|part: .+) \|$`).FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| (T-(?:PDS|DQ|AUD|IG)-[0-9a-z]+) \|.*\| (?:met|part: .+) \|$`).FindAllStringSubmatch(string(page), -1) {
 		ids = append(ids, m[1])
 	}
 	want := []string{
@@ -37,6 +37,10 @@ func TestRequirementsPage(t *testing.T) {
 		"T-PDS-07", "T-PDS-08", "T-PDS-09", "T-PDS-10", "T-PDS-11", "T-PDS-12", "T-PDS-13",
 		"T-DQ-01", "T-DQ-02", "T-DQ-03", "T-DQ-04", "T-DQ-05", "T-DQ-06", "T-DQ-07", "T-DQ-08", "T-DQ-09", "T-DQ-10",
 		"T-DQ-11", "T-DQ-12", "T-DQ-13", "T-DQ-14",
+		"T-AUD-01a", "T-AUD-01b", "T-AUD-01c", "T-AUD-01d", "T-AUD-01e", "T-AUD-01f", "T-AUD-01g", "T-AUD-01h",
+		"T-AUD-02a", "T-AUD-02b", "T-AUD-02c", "T-AUD-02d", "T-AUD-02e", "T-AUD-02f", "T-AUD-02g", "T-AUD-03",
+		"T-AUD-04a", "T-AUD-04b", "T-AUD-04c", "T-AUD-05a", "T-AUD-05b", "T-AUD-05c", "T-AUD-06", "T-AUD-07",
+		"T-IG-02c", "T-IG-03a", "T-IG-04a", "T-IG-04b",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("ids of the page (-want +got):\n%s", diff)
@@ -51,9 +55,12 @@ func TestRequirementsPage(t *testing.T) {
 			t.Errorf("%s has no %s %s", folder, test, sub)
 		}
 	}
-	for test := range folders["exchange"].tests {
-		if (strings.HasPrefix(test, "TestTPDS") || strings.HasPrefix(test, "TestTDQ")) && !strings.Contains(string(page), "`exchange "+test+"`") {
-			t.Errorf("the page does not name %s", test)
+	ours := regexp.MustCompile(`^TestT(PDS|DQ|AUD|IG)[0-9]`)
+	for _, folder := range []string{"exchange", "cmd/spinetrace"} {
+		for test := range folders[folder].tests {
+			if ours.MatchString(test) && !strings.Contains(string(page), "`"+folder+" "+test+"`") {
+				t.Errorf("the page does not name %s of %s", test, folder)
+			}
 		}
 	}
 }

@@ -22,16 +22,19 @@ type action = func(ctx context.Context, c console, args []string) error
 
 // audits are the actions of `audit`.
 var audits = map[string]action{
-	"head":    auditHead,
-	"reindex": auditReindex,
-	"report":  auditReport,
-	"show":    auditShow,
-	"verify":  auditVerify,
+	"drop-bodies": auditDropBodies,
+	"export":      auditExport,
+	"find":        auditFind,
+	"head":        auditHead,
+	"reindex":     auditReindex,
+	"report":      auditReport,
+	"show":        auditShow,
+	"verify":      auditVerify,
 }
 
 // audit reads the journal.
 func audit(ctx context.Context, c console, args []string) error {
-	fs := newFlags("audit", "audit show | verify | head | report | reindex [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: show tells all\nof one message, verify checks that nothing was lost or changed, head says how far the\nchains have got, report lists what waits and what is amiss, reindex makes the index of\npatients anew. Each has flags of its own; audit ACTION -h shows them.")
+	fs := newFlags("audit", "audit find | show | verify | head | report | export | reindex | drop-bodies [flags]\n\nReads the journal of SPINETRACE_STORE, while serve is running or not: find lists messages,\nshow tells all of one, verify checks that nothing was lost or changed, head says how far\nthe chains have got, report lists what waits and what is amiss, export writes a time for\nother tools, reindex makes the index of patients anew, drop-bodies clears old messages and\nenvelopes away. Each has flags of its own; audit ACTION -h shows them.")
 	return act(ctx, c, fs, audits, args)
 }
 

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -151,7 +150,8 @@ func (q quality) text(w io.Writer, rows []qualityRow) error {
 			return err
 		}
 	}
-	return nil
+	_, err := fmt.Fprintln(w, "\n"+rowOfRows(len(rows)))
+	return err
 }
 
 // live returns the entries of the index that were not taken away, page by page.
@@ -288,82 +288,13 @@ func qualityRowOfItem(i store.Item) qualityRow {
 // notTraced counts the ADT messages since a time that nobody was asked about, the most frequent
 // first.
 func (q quality) notTraced(ctx context.Context, db store.Store) ([]qualityRow, error) {
-	heads, err := db.Heads(ctx)
+	u, err := countUntraced(ctx, db, period{since: q.since})
 	if err != nil {
 		return nil, err
 	}
-	counts := make(map[cause]int)
-	for _, head := range heads {
-		from, err := firstSince(ctx, db, head, q.since)
-		if err == nil {
-			err = countUntraced(ctx, db, store.Query{Chain: head.Chain, From: from}, counts)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
 	var rows []qualityRow
-	for u, n := range counts {
-		rows = append(rows, qualityRow{Sender: u.sender, Reason: u.reason, Count: n})
+	for _, c := range u.ordered() {
+		rows = append(rows, qualityRow{Sender: c.sender, Reason: c.reason, Count: u.causes[c]})
 	}
-	slices.SortFunc(rows, func(a, b qualityRow) int {
-		return cmp.Or(b.Count-a.Count, strings.Compare(a.Sender, b.Sender), strings.Compare(a.Reason, b.Reason))
-	})
 	return rows, nil
-}
-
-// cause is what messages that were not traced are counted by.
-type cause struct{ sender, reason string }
-
-// firstSince returns where a chain's events since a time begin. Time never runs backwards along a
-// chain, and there is no index by time.
-func firstSince(ctx context.Context, db store.Audit, head store.Head, since time.Time) (int64, error) {
-	var failed error
-	before := sort.Search(int(head.Seq), func(n int) bool {
-		if failed != nil {
-			return true
-		}
-		found, err := collect(ctx, db, store.Query{Chain: head.Chain, From: int64(n) + 1}, 1)
-		failed = err
-		return err != nil || len(found) == 0 || !found[0].At.Before(since)
-	})
-	return int64(before) + 1, failed
-}
-
-func countUntraced(ctx context.Context, db store.Audit, q store.Query, counts map[cause]int) error {
-	for e, err := range db.Events(ctx, q) {
-		if err != nil {
-			return err
-		}
-		facts, ok, err := untracedBy(ctx, db, e)
-		if err != nil {
-			return err
-		}
-		if ok && strings.HasPrefix(facts.Type, "ADT") {
-			counts[cause{strings.Trim(facts.Application+"^"+facts.Facility, "^"), facts.Reason}]++
-		}
-	}
-	return nil
-}
-
-// untracedBy tells whether an event says that a message was not traced, who sent it and why. The
-// end of an exchange that began with an event of its own does not repeat who sent it.
-func untracedBy(ctx context.Context, db store.Audit, e store.Event) (f store.Facts, ok bool, err error) {
-	if e.Kind != store.Exchanged && e.Kind != store.Replied && e.Kind != store.Finished {
-		return f, false, nil
-	}
-	f, err = e.Facts()
-	if err != nil || f.Outcome != store.NotTraced.String() {
-		return f, false, nil // a damaged event is for audit verify to tell of
-	}
-	if e.Kind == store.Exchanged {
-		return f, true, nil
-	}
-	story, err := collect(ctx, db, store.Query{Exchange: e.Exchange}, 1)
-	if err != nil || len(story) == 0 {
-		return f, false, err
-	}
-	first, err := story[0].Facts()
-	first.Reason = f.Reason
-	return first, err == nil, nil
 }

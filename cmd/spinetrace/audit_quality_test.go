@@ -107,7 +107,7 @@ func TestReportQuality(t *testing.T) {
 		qualityStore(t)
 		_, out, _ := runCommand("audit", "report", "quality", "--json", "--most", "1")
 		var sections []string
-		for _, line := range jsonLines(t, out) {
+		for _, line := range jsonRows(t, out) {
 			sections = append(sections, line["section"].(string))
 		}
 		if got, want := strings.Join(sections, ", "), "shared, held by another record, not verified, superseded, invalid, differs, not traced"; got != want {
@@ -144,7 +144,7 @@ func TestReportQualityFindsTheStart(t *testing.T) {
 func TestReportQualityUsage(t *testing.T) {
 	newJournal(t)
 	for args, says := range map[string]string{
-		"audit report":                      "say one of quality, work",
+		"audit report":                      "say one of latency, quality, unfinished, untraced, volume, work",
 		"audit report quality --since 0s":   "--since must be more than 0s",
 		"audit report quality --most 0":     "--most must be 1 or more",
 		"audit report quality --json --csv": "exclude each other",

@@ -14,8 +14,12 @@ import (
 
 // reports are what `audit report` can tell of.
 var reports = map[string]action{
-	"quality": reportQuality,
-	"work":    reportWork,
+	"latency":    reportLatency,
+	"quality":    reportQuality,
+	"unfinished": reportUnfinished,
+	"untraced":   reportUntraced,
+	"volume":     reportVolume,
+	"work":       reportWork,
 }
 
 // auditReport lists what the journal alone does not show at a glance.

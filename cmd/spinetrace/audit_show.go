@@ -23,7 +23,8 @@ const confidential = "NHS Confidential: Personal Data about a patient"
 // showing is what `audit show` was asked for.
 type showing struct {
 	controlID string
-	at        place // the zero place: wherever the control id leads
+	exchange  store.ID // zero: wherever the control id leads
+	at        place    // the same
 	bodies    bool
 	fields    bool // messages with the names of their fields
 	json      bool
@@ -36,9 +37,13 @@ const maxHits = 200
 // auditShow shows the whole story of one message.
 func auditShow(ctx context.Context, c console, args []string) error {
 	var s showing
-	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order. CONTROL-ID is its MSH-10, or the id of\nits exchange. That somebody looked is recorded first, on the chain of the commands.\n\nNothing is recomputed here: whether an event was changed is for audit verify --bodies\nto say.")
+	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --exchange ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order, and at the end what was answered, to\nwhom. CONTROL-ID is its MSH-10, or the id of its exchange; audit find finds them. That\nsomebody looked is recorded first, on the chain of the commands.\n\nNothing is recomputed here: whether an event was changed is for audit verify --bodies\nto say.")
 	fs.Func("seq", "choose the message that has an event at this place, `CHAIN:N`", func(text string) (err error) {
 		s.at, err = parsePlace(text)
+		return err
+	})
+	fs.Func("exchange", "choose the message by the `ID` of its exchange", func(text string) (err error) {
+		s.exchange, err = parseID(text)
 		return err
 	})
 	fs.BoolVar(&s.bodies, "bodies", false, "show what the back end was asked and what it answered, too")
@@ -49,8 +54,10 @@ func auditShow(ctx context.Context, c console, args []string) error {
 		return err
 	}
 	switch {
-	case fs.NArg() == 0 && s.at == (place{}):
+	case fs.NArg() == 0 && s.at == (place{}) && s.exchange == (store.ID{}):
 		return usageError("no control id was given")
+	case s.at != (place{}) && s.exchange != (store.ID{}):
+		return usageError("--seq and --exchange exclude each other")
 	case s.fields && s.json:
 		return errFieldsJSON
 	}
@@ -76,6 +83,15 @@ func parsePlace(s string) (place, error) {
 		return place{}, errors.New("write CHAIN:N, for example main:42")
 	}
 	return place{chain, seq}, nil
+}
+
+// parseID reads the id of an exchange.
+func parseID(text string) (store.ID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || id == (store.ID{}) {
+		return store.ID{}, errors.New("not the id of an exchange; audit find shows them with --csv")
+	}
+	return id, nil
 }
 
 // errNoSuchMessage says that there is nothing to show.
@@ -116,6 +132,9 @@ func (s showing) filters() map[string]string {
 	if s.at != (place{}) {
 		f["seq"] = s.at.String()
 	}
+	if s.exchange != (store.ID{}) {
+		f["exchange"] = s.exchange.String()
+	}
 	if s.bodies {
 		f["bodies"] = "yes"
 	}
@@ -126,7 +145,7 @@ func (s showing) filters() map[string]string {
 // from, or neither.
 func (s showing) search(ctx context.Context, db store.Store) (hits []store.Exchange, story []store.Event, err error) {
 	if s.controlID != "" {
-		if hits, err = db.Find(ctx, s.controlID, maxHits); err != nil {
+		if hits, err = db.Search(ctx, store.Search{ControlID: s.controlID, Limit: maxHits}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -134,14 +153,17 @@ func (s showing) search(ctx context.Context, db store.Store) (hits []store.Excha
 	case s.at != (place{}):
 		story, err = s.atPlace(ctx, db, hits)
 		return nil, story, err
+	case s.exchange != (store.ID{}):
+		story, err = s.ofExchange(ctx, db, s.exchange, hits)
+		return nil, story, err
 	case len(hits) > 1:
 		return hits, nil, nil
 	case len(hits) == 1:
 		story, err = collect(ctx, db, store.Query{Exchange: hits[0].ID}, -1)
 		return nil, story, err
 	}
-	id, err := uuid.Parse(s.controlID)
-	if err != nil || id == (store.ID{}) {
+	id, err := parseID(s.controlID)
+	if err != nil {
 		return nil, nil, nil // a control id that nothing has
 	}
 	story, err = collect(ctx, db, store.Query{Exchange: id}, -1)
@@ -149,19 +171,24 @@ func (s showing) search(ctx context.Context, db store.Store) (hits []store.Excha
 }
 
 // atPlace returns the events of the message that an event belongs to; that event alone if
-// it belongs to none. A control id, if one was given, must be that message's.
+// it belongs to none.
 func (s showing) atPlace(ctx context.Context, db store.Store, hits []store.Exchange) ([]store.Event, error) {
 	found, err := collect(ctx, db, store.Query{Chain: s.at.chain, From: s.at.seq}, 1)
 	if err != nil || len(found) == 0 || found[0].Seq != s.at.seq {
 		return nil, err
 	}
-	id := found[0].Exchange
-	same := func(x store.Exchange) bool { return x.ID == id }
-	switch {
-	case s.controlID != "" && !slices.ContainsFunc(hits, same):
-		return nil, nil
-	case id == (store.ID{}):
+	if found[0].Exchange == (store.ID{}) && s.controlID == "" {
 		return found, nil
+	}
+	return s.ofExchange(ctx, db, found[0].Exchange, hits)
+}
+
+// ofExchange returns the events of an exchange. A control id, if one was given, must be that
+// message's.
+func (s showing) ofExchange(ctx context.Context, db store.Store, id store.ID, hits []store.Exchange) ([]store.Event, error) {
+	same := func(x store.Exchange) bool { return x.ID == id }
+	if s.controlID != "" && !slices.ContainsFunc(hits, same) {
+		return nil, nil
 	}
 	return collect(ctx, db, store.Query{Exchange: id}, -1)
 }
@@ -183,12 +210,7 @@ func collect(ctx context.Context, db store.Audit, q store.Query, limit int) ([]s
 // list writes the messages to choose from, newest first.
 func (s showing) list(page *bytes.Buffer, hits []store.Exchange) error {
 	if s.json {
-		for _, x := range hits {
-			if err := encodeJSON(page, hitJSON(x)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.framed(page, len(hits), func(i int) error { return encodeJSON(page, rowOfExchange(hits[i])) })
 	}
 	many := strconv.Itoa(len(hits))
 	if len(hits) == maxHits {
@@ -203,34 +225,66 @@ func (s showing) list(page *bytes.Buffer, hits []store.Exchange) error {
 	return nil
 }
 
-func hitJSON(x store.Exchange) map[string]any {
-	return map[string]any{
-		"seq": place{x.Chain, x.Seq}.String(), "exchange": x.ID.String(), "at": x.At,
-		"application": x.Application, "facility": x.Facility, "control_id": x.ControlID, "type": x.Type,
-		"local_id": x.LocalID, "nhs_number_sent": x.NHSNumber, "nhs_number_found": x.NHSFound, "outcome": x.Outcome.String(),
+// framed writes n lines of JSON between the first and the last that every export has.
+func (s showing) framed(page *bytes.Buffer, n int, line func(i int) error) error {
+	err := encodeJSON(page, jsonHead{Confidentiality: confidential})
+	for i := 0; i < n && err == nil; i++ {
+		err = line(i)
 	}
+	return errors.Join(err, encodeJSON(page, jsonEnd{Rows: n, Complete: true}))
 }
 
 // tell writes the story of one message.
 func (s showing) tell(ctx context.Context, page *bytes.Buffer, db store.Audit, story []store.Event) error {
-	if !s.json {
-		fmt.Fprintf(page, "%s\n\n%s\n", confidential, headline(story))
-	}
-	for _, e := range story {
-		parts, kept, err := db.Parts(ctx, e)
-		damaged := errors.Is(err, store.ErrParts)
-		if err != nil && !damaged {
-			return err
-		}
-		if s.json {
-			if err := encodeJSON(page, s.eventJSON(e, parts)); err != nil {
+	var answers listener
+	if s.json {
+		return s.framed(page, len(story), func(i int) error {
+			e, err := readEvent(ctx, db, story[i])
+			if err != nil {
 				return err
 			}
-			continue
-		}
-		s.tellEvent(page, e, parts, kept || damaged)
+			return encodeJSON(page, s.eventJSON(e, answers.hear(e)))
+		})
 	}
+	fmt.Fprintf(page, "%s\n\n%s\n", confidential, headline(story))
+	for _, e := range story {
+		e, err := readEvent(ctx, db, e)
+		if err != nil {
+			return err
+		}
+		s.tellEvent(page, e)
+		answers.hear(e)
+	}
+	answers.tell(page)
 	return nil
+}
+
+// readEvent reads an event's facts and bodies, as far as they can be read.
+func readEvent(ctx context.Context, db store.Audit, e store.Event) (toldEvent, error) {
+	t := toldEvent{Event: e}
+	t.facts, _ = e.Facts() // none, if the document is damaged: that is for verify to tell
+	parts, kept, err := db.Parts(ctx, e)
+	switch {
+	case errors.Is(err, store.ErrNoBodyKey):
+		t.why = "encrypted, and " + prefix + "BODY_KEY lacks its key" + keyNumber(err)
+	case errors.Is(err, store.ErrParts):
+		t.why = "damaged; see audit verify --bodies"
+	case err != nil:
+		return t, err
+	case !kept:
+		t.why = "not kept any more"
+	}
+	t.parts = parts
+	return t, nil
+}
+
+// keyNumber returns the number that an error of a missing key names.
+func keyNumber(err error) string {
+	_, number, _ := strings.Cut(err.Error(), store.ErrNoBodyKey.Error()+":")
+	if number == "" {
+		return ""
+	}
+	return "," + number
 }
 
 // shows tells whether bodies of a kind were asked for.
@@ -240,21 +294,26 @@ func (s showing) shows(kind store.PartKind) bool {
 
 // eventJSON is an event for programs: the document that the chain's hashes are made of, byte
 // for byte if it is JSON, and the bodies asked for.
-func (s showing) eventJSON(e store.Event, parts []store.Part) any {
+func (s showing) eventJSON(e toldEvent, answer *givenAnswer) any {
 	type body struct {
 		Kind string `json:"kind"`
 		Text string `json:"text,omitempty"`
 		Data []byte `json:"base64,omitempty"` // when the bytes are not UTF-8
 	}
 	out := struct {
-		Event any    `json:"event"`
-		Hash  string `json:"hash"`
-		Parts []body `json:"contents,omitempty"`
-	}{Event: e.Doc, Hash: e.Hash.String()}
+		Event  any          `json:"event"`
+		Hash   string       `json:"hash"`
+		Parts  []body       `json:"contents,omitempty"`
+		Lacks  string       `json:"contents_missing,omitempty"`
+		Answer *givenAnswer `json:"answered,omitempty"`
+	}{Event: e.Doc, Hash: e.Hash.String(), Answer: answer}
+	if strings.Contains(e.Doc, `"bodies":`) {
+		out.Lacks = e.why
+	}
 	if json.Valid([]byte(e.Doc)) {
 		out.Event = json.RawMessage(e.Doc)
 	}
-	for _, p := range parts {
+	for _, p := range e.parts {
 		b := body{Kind: p.Kind.String(), Data: p.Data}
 		if utf8.Valid(p.Data) {
 			b.Text, b.Data = string(p.Data), nil

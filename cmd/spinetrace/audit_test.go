@@ -192,7 +192,7 @@ func TestAuditShowAsksWhichOfSeveral(t *testing.T) {
 		t.Errorf("--seq does not choose:\n%s", out)
 	}
 	_, out, _ = runCommand("audit", "show", sharedID, "--json")
-	if lines := jsonLines(t, out); len(lines) != 2 || lines[0]["seq"] != "main:7" {
+	if lines := jsonRows(t, out); len(lines) != 2 || lines[0]["seq"] != "main:7" {
 		t.Errorf("as JSON: %s", out)
 	}
 }
@@ -201,7 +201,7 @@ func TestAuditShowJSON(t *testing.T) {
 	newJournal(t)
 	_, out, _ := runCommand("audit", "show", soleID, "--json")
 	var kinds []string
-	for _, line := range jsonLines(t, out) {
+	for _, line := range jsonRows(t, out) {
 		event := line["event"].(map[string]any)
 		kinds = append(kinds, fmt.Sprint(event["kind"]))
 		if hash := line["hash"].(string); len(hash) != 64 {
@@ -295,8 +295,8 @@ func TestAuditUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"audit", exitUsage, "say one of head, reindex, report, show, verify"},
-		{"audit find X", exitUsage, `"find" is unknown; there are head, reindex, report, show, verify`},
+		{"audit", exitUsage, "say one of drop-bodies, export, find, head, reindex, report, show, verify"},
+		{"audit seek X", exitUsage, `"seek" is unknown; there are drop-bodies, export, find, head, reindex, report, show, verify`},
 		{"audit show", exitUsage, "no control id"},
 		{"audit show A B", exitUsage, `unexpected argument "B"`},
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},
@@ -383,7 +383,7 @@ func TestAuditVerifyComparesKeptHeads(t *testing.T) {
 	for _, tt := range []struct{ kept, says string }{
 		{printed, ""},
 		{"main:7:" + strings.ToUpper(hash), ""},
-		{"main:7:" + other, "BROKEN at main:7: hash is not the one that was kept"},
+		{"main:7:" + other, "BROKEN at main:7: hash is not the one it had as the head"},
 		{"main:8:" + hash, "BROKEN at main:8: missing: the chain was longer"},
 		{"gone:1:" + hash, "BROKEN at gone:1: missing"},
 	} {
@@ -449,7 +449,7 @@ func TestAuditShowSurvivesDamage(t *testing.T) {
 			t.Errorf("exit code %d, no %q in\n%s%s", code, want, out, errs)
 		}
 	}
-	if code, out, _ = runCommand("audit", "show", soleID, "--json"); code != exitOK || len(jsonLines(t, out)) != 4 {
+	if code, out, _ = runCommand("audit", "show", soleID, "--json"); code != exitOK || len(jsonRows(t, out)) != 4 {
 		t.Errorf("as JSON: exit code %d, %s", code, out)
 	}
 }

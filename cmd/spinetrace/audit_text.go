@@ -150,44 +150,41 @@ func storyOf(kind store.Kind, f store.Facts) string {
 }
 
 // tellEvent writes one event: where, when and what, the facts, the bodies.
-func (s showing) tellEvent(page *bytes.Buffer, e store.Event, parts []store.Part, kept bool) {
+func (s showing) tellEvent(page *bytes.Buffer, e toldEvent) {
 	fmt.Fprintf(page, "\n%s  %s  %s\n", place{e.Chain, e.Seq}, e.At.Format(timeText), strings.ToUpper(e.Kind.String()))
-	facts, err := e.Facts()
+	digests, err := e.Digests()
 	if err != nil {
 		fmt.Fprintf(page, "  the document cannot be read; audit verify says where the chain breaks\n")
 		return
 	}
-	writeRows(page, factRows(facts))
-	digests, _ := e.Digests() // the document was read just above
+	writeRows(page, factRows(e.facts))
 	for _, d := range digests {
-		s.tellBody(page, d, parts, kept)
+		s.tellBody(page, d, e)
 	}
 }
 
 // tellBody writes one body of an event, or why it is not shown.
-func (s showing) tellBody(page *bytes.Buffer, d store.Digest, parts []store.Part, kept bool) {
+func (s showing) tellBody(page *bytes.Buffer, d store.Digest, e toldEvent) {
 	name, size := d.Kind, fmt.Sprintf("%d bytes", d.Size)
 	for kind, body := range bodies {
 		if kind.String() == d.Kind {
 			name = body.name
 		}
 	}
-	i := slices.IndexFunc(parts, func(p store.Part) bool { return p.Kind.String() == d.Kind })
+	i := slices.IndexFunc(e.parts, func(p store.Part) bool { return p.Kind.String() == d.Kind })
 	switch {
-	case !kept:
-		size += ", not kept any more"
 	case i < 0:
-		size += ", damaged; see audit verify --bodies"
-	case !s.shows(parts[i].Kind):
+		size += ", " + cmp.Or(e.why, "damaged; see audit verify --bodies")
+	case !s.shows(e.parts[i].Kind):
 		size += "; --bodies shows it"
 	}
 	fmt.Fprintf(page, "  %-17s %s\n", name, size)
-	if kept && i >= 0 && s.shows(parts[i].Kind) {
-		kind, print := parts[i].Kind, hl7v2.Format
+	if i >= 0 && s.shows(e.parts[i].Kind) {
+		kind, print := e.parts[i].Kind, hl7v2.Format
 		if isMessage(kind) {
 			print = messagePrinter(s.fields)
 		}
-		writeBody(page, bodies[kind].mark, parts[i].Data, print)
+		writeBody(page, bodies[kind].mark, e.parts[i].Data, print)
 	}
 }
 
@@ -346,6 +343,8 @@ func factRows(f store.Facts) []factRow {
 		{"items raised", f.Items},
 		{"item", number(f.Item)},
 		{"differs in", f.Differences},
+		{"heads", pairs(f.Heads)},
+		{"details", pairs(f.Details)},
 	}
 }
 

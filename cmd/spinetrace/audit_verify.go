@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,36 +17,79 @@ import (
 
 // verifying is what `audit verify` was asked for.
 type verifying struct {
-	chain  string     // "": all of them
-	kept   []keptHead // what the chains were on earlier days
+	chain  string       // "": all of them
+	kept   []store.Head // what the chains were on earlier days
 	bodies bool
 	json   bool
 }
 
-// keptHead is a head that was kept outside the database.
-type keptHead struct {
-	place
-	hash string
-}
-
 // parseKeptHead reads CHAIN:N:HASH, as `audit head` prints it.
-func parseKeptHead(s string) (keptHead, error) {
+func parseKeptHead(s string) (store.Head, error) {
 	at := strings.LastIndex(s, ":")
-	if at < 0 || len(s)-at-1 != hex.EncodedLen(len(store.Hash{})) {
-		return keptHead{}, errors.New("write CHAIN:N:HASH, as audit head printed it")
+	if at < 0 {
+		return store.Head{}, errKeptHead
+	}
+	hash, err := hex.DecodeString(s[at+1:])
+	if err != nil || len(hash) != len(store.Hash{}) {
+		return store.Head{}, errKeptHead
 	}
 	p, err := parsePlace(s[:at])
-	return keptHead{p, strings.ToLower(s[at+1:])}, err
+	return store.Head{Chain: p.chain, Seq: p.seq, Hash: store.Hash(hash)}, err
+}
+
+var errKeptHead = errors.New("write CHAIN:N:HASH, as audit head printed it")
+
+// readKeptHeads reads what `audit head` printed into a file, on one day or on several, for
+// people or as JSON.
+func readKeptHeads(file string) ([]store.Head, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var heads []store.Head
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		words := strings.Fields(keptIn(line))
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		h, err := parseKeptHead(words[0])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		heads = append(heads, h)
+	}
+	if len(heads) == 0 {
+		return nil, errors.New("there is no head in it")
+	}
+	return heads, nil
+}
+
+// keptIn returns the head that a line of JSON holds, or a line that is none as it is.
+func keptIn(line string) string {
+	var object struct {
+		Kept string `json:"kept"`
+	}
+	if json.Unmarshal([]byte(line), &object) == nil {
+		return object.Kept
+	}
+	return line
 }
 
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
 	var v verifying
-	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right. The\nexit code is 1 if a chain breaks. The messages and envelopes themselves are compared with\n--bodies only. That the end of a chain was cut off shows only in a head\nthat was kept outside the database: --kept compares it.")
-	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only")
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only. That the\nend of a chain was cut off shows in the chains of other instances, and in a head that was\nkept outside the database: --head and --kept compare it. How many events are newer than\nany of those is said as \"unanchored\".")
+	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only; what others have noted of it is not looked at")
 	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
 		kept, err := parseKeptHead(text)
 		v.kept = append(v.kept, kept)
+		return err
+	})
+	fs.Func("head", "a `file` with what audit head printed on earlier days; may be repeated", func(file string) error {
+		kept, err := readKeptHeads(file)
+		v.kept = append(v.kept, kept...)
 		return err
 	})
 	fs.BoolVar(&v.bodies, "bodies", false, "compare every body with its digest, too")
@@ -57,13 +102,17 @@ func auditVerify(ctx context.Context, c console, args []string) error {
 
 // walked is the result of one chain.
 type walked struct {
-	Chain  string     `json:"chain"`
-	Events int64      `json:"events"`
-	Bodies *int64     `json:"bodies,omitempty"` // nil: not looked at
-	Seq    int64      `json:"seq"`
-	At     *time.Time `json:"at,omitempty"`
-	Hash   string     `json:"hash"`
-	Break  *broken    `json:"break,omitempty"`
+	Chain      string     `json:"chain"`
+	Events     int64      `json:"events"`
+	Bodies     *int64     `json:"bodies,omitempty"`         // nil: not looked at
+	Dropped    int64      `json:"bodies_dropped,omitempty"` // by audit drop-bodies
+	Seq        int64      `json:"seq"`
+	At         *time.Time `json:"at,omitempty"`
+	Hash       string     `json:"hash"`
+	Unanchored int64      `json:"unanchored,omitempty"` // events behind the newest head that is noted elsewhere
+	Break      *broken    `json:"break,omitempty"`
+
+	anchored []store.Head // of other chains, as this one notes them
 }
 
 type broken struct {
@@ -71,50 +120,63 @@ type broken struct {
 	What string `json:"what"`
 }
 
-// run walks the chains and prints a line for each as it ends.
+// run walks the chains, compares them with each other and with what was kept, and prints a line
+// for each.
 func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
-	heads, err := v.heads(ctx, db)
+	results, err := v.walkAll(ctx, db)
 	if err != nil {
 		return err
 	}
 	breaks := 0
-	for _, head := range heads {
-		result, err := v.walk(ctx, db, head)
-		if err != nil {
-			return err
-		}
-		if result.Break != nil {
+	for _, r := range results {
+		if r.Break != nil {
 			breaks++
 		}
-		if err := v.print(w, result); err != nil {
+		if err := v.print(w, r); err != nil {
 			return err
 		}
 	}
-	if breaks > 0 {
+	switch {
+	case breaks > 0:
 		return fmt.Errorf("%s broken", count(breaks, "chain is", "chains are"))
-	}
-	if v.json {
+	case v.json:
 		return nil
-	}
-	if len(heads) == 0 {
+	case len(results) == 0:
 		_, err = fmt.Fprintln(w, "the journal is empty")
 		return err
 	}
-	_, err = fmt.Fprintln(w, v.verdict(len(heads)))
+	_, err = fmt.Fprintln(w, v.verdict(results))
 	return err
 }
 
+// walkAll returns a result for every chain that there is, or once was.
+func (v verifying) walkAll(ctx context.Context, db store.Audit) ([]walked, error) {
+	heads, err := v.heads(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var results []walked
+	for _, head := range heads {
+		r, err := v.walk(ctx, db, head)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return v.compare(ctx, db, results)
+}
+
 // verdict says what was found good, and what was not looked at.
-func (v verifying) verdict(chains int) string {
+func (v verifying) verdict(results []walked) string {
 	what, left := "nothing", ""
 	if !v.bodies {
 		what, left = "no event", "; bodies were not compared (--bodies)"
 	}
 	upTo := ""
-	if len(v.kept) == 0 {
+	if slices.ContainsFunc(results, func(r walked) bool { return r.Unanchored > 0 }) {
 		upTo = " up to the heads shown"
 	}
-	return fmt.Sprintf("%s verified, %s is missing or changed%s%s", count(chains, "chain", "chains"), what, upTo, left)
+	return fmt.Sprintf("%s verified, %s is missing or changed%s%s", count(len(results), "chain", "chains"), what, upTo, left)
 }
 
 // heads returns the chains to walk, with those that are gone but were kept.
@@ -124,8 +186,8 @@ func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, err
 		return nil, err
 	}
 	for _, k := range v.kept {
-		if !slices.ContainsFunc(heads, func(h store.Head) bool { return h.Chain == k.chain }) {
-			heads = append(heads, store.Head{Chain: k.chain})
+		if !slices.ContainsFunc(heads, func(h store.Head) bool { return h.Chain == k.Chain }) {
+			heads = append(heads, store.Head{Chain: k.Chain})
 		}
 	}
 	if v.chain == "" {
@@ -141,7 +203,10 @@ func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, err
 // walk walks one chain. It must get at least as far as its head was when it began.
 func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (walked, error) {
 	seen, err := store.Verify(ctx, db, head.Chain, v.bodies, nil)
-	r := walked{Chain: head.Chain, Events: seen.Events, Seq: seen.Head.Seq, Hash: seen.Head.Hash.String()}
+	r := walked{
+		Chain: head.Chain, Events: seen.Events, Dropped: seen.Dropped,
+		Seq: seen.Head.Seq, Hash: seen.Head.Hash.String(), anchored: seen.Anchored,
+	}
 	if v.bodies {
 		r.Bodies = &seen.Bodies
 	}
@@ -152,32 +217,64 @@ func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (w
 	switch {
 	case errors.As(err, &b):
 		r.Break, err = &broken{b.Seq, b.What}, nil
-	case err != nil:
-	case seen.Head.Seq < head.Seq:
+	case errors.Is(err, store.ErrNoBodyKey):
+		err = fmt.Errorf("%w; add it to %sBODY_KEY, or leave --bodies out", err, prefix)
+	case err == nil && seen.Head.Seq < head.Seq:
 		r.Break = &broken{seen.Head.Seq + 1, fmt.Sprintf("missing, although the head was %d", head.Seq)}
-	default:
-		r.Break, err = v.compare(ctx, db, head.Chain)
 	}
 	return r, err
 }
 
-// compare looks for the kept heads of a chain that holds in itself.
-func (v verifying) compare(ctx context.Context, db store.Audit, chain string) (*broken, error) {
-	for _, k := range v.kept {
-		if k.chain != chain {
-			continue
-		}
-		found, err := collect(ctx, db, store.Query{Chain: chain, From: k.seq}, 1)
-		switch {
-		case err != nil:
-			return nil, err
-		case len(found) == 0:
-			return &broken{k.seq, "missing: the chain was longer when its head was kept"}, nil
-		case found[0].Hash.String() != k.hash:
-			return &broken{k.seq, "hash is not the one that was kept"}, nil
+// compare looks for the heads that were kept, or noted by other chains, in the chains that hold
+// in themselves.
+func (v verifying) compare(ctx context.Context, db store.Audit, results []walked) ([]walked, error) {
+	noted := slices.Clone(v.kept)
+	for _, r := range results {
+		noted = append(noted, r.anchored...)
+	}
+	if v.chain != "" {
+		noted = slices.DeleteFunc(noted, func(h store.Head) bool { return h.Chain != v.chain })
+	}
+	breaks, err := store.CheckHeads(ctx, db, noted)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range breaks {
+		results = addBreak(results, b)
+	}
+	for i := range results {
+		results[i].Unanchored = results[i].behind(noted)
+	}
+	return results, nil
+}
+
+// addBreak notes what a comparison found, of which the first place counts. A chain of which
+// nothing is left gets a result of its own.
+func addBreak(results []walked, b store.Break) []walked {
+	i := slices.IndexFunc(results, func(r walked) bool { return r.Chain == b.Chain })
+	if i < 0 {
+		i, results = len(results), append(results, walked{Chain: b.Chain, Hash: store.Hash{}.String()})
+	}
+	r := &results[i]
+	found := &broken{b.Seq, b.What}
+	if b.Seq > r.Seq { // what comes first behind the end is what is missing
+		found = &broken{r.Seq + 1, fmt.Sprintf("missing: the chain was longer once, up to %d at least", b.Seq)}
+	}
+	if r.Break == nil || found.Seq < r.Break.Seq {
+		r.Break = found
+	}
+	return results
+}
+
+// behind counts the events that are newer than every noted head.
+func (r walked) behind(noted []store.Head) int64 {
+	last := int64(0)
+	for _, h := range noted {
+		if h.Chain == r.Chain {
+			last = max(last, h.Seq)
 		}
 	}
-	return nil, nil
+	return max(0, r.Seq-last)
 }
 
 func (v verifying) print(w io.Writer, r walked) error {
@@ -188,14 +285,28 @@ func (v verifying) print(w io.Writer, r walked) error {
 	if r.Bodies != nil {
 		line += fmt.Sprintf(", %6d bodies", *r.Bodies)
 	}
+	if r.Dropped > 0 {
+		line += fmt.Sprintf(" (%d dropped)", r.Dropped)
+	}
 	switch {
 	case r.Break != nil:
 		line += fmt.Sprintf(", BROKEN at %s: %s", place{r.Chain, r.Break.Seq}, r.Break.What)
 	case r.Events > 0:
-		line += fmt.Sprintf(", up to %s\n%11s%s", place{r.Chain, r.Seq}, "", r.Hash)
+		line += fmt.Sprintf(", up to %s\n%11s%s", place{r.Chain, r.Seq}, "", r.Hash) + r.unanchored()
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err
+}
+
+// unanchored is a line about events that nothing would miss if they were cut off.
+func (r walked) unanchored() string {
+	switch r.Unanchored {
+	case 0:
+		return ""
+	case r.Events:
+		return fmt.Sprintf("\n%11sunanchored: all", "")
+	}
+	return fmt.Sprintf("\n%11sunanchored: the last %d", "", r.Unanchored)
 }
 
 // count writes "1 chain" or "2 chains".
@@ -208,7 +319,7 @@ func count(n int, one, many string) string {
 
 // auditHead prints how far the chains have got.
 func auditHead(ctx context.Context, c console, args []string) error {
-	fs := newFlags("audit head", "audit head [flags]\n\nPrints the newest event of every chain as CHAIN:N:HASH, and its time. Kept outside the\ndatabase, they prove later that nothing before them was changed or cut off: audit verify\ntakes them as --kept.")
+	fs := newFlags("audit head", "audit head [flags]\n\nPrints the newest event of every chain as CHAIN:N:HASH, and its time. Kept outside the\ndatabase, they prove later that nothing before them was changed or cut off: audit verify\ntakes the whole output in a file as --head, and one CHAIN:N:HASH as --kept.")
 	asJSON := fs.Bool("json", false, "print one JSON object for every chain")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,6 +30,7 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 	}
 	if len(found) == 0 {
 		r.line(finding{Check: "settings", Result: "no faults; digest " + cfg.digest()[:16]})
+		r.line(finding{Check: "body keys", Result: saidOfKeys(&cfg)})
 		if *connect {
 			r.try(ctx, &cfg, *timeout)
 		}
@@ -37,6 +39,19 @@ func checkConfig(ctx context.Context, c console, args []string) error {
 		return err
 	}
 	return explainFile(ctx, c, &cfg, *explain, *asJSON)
+}
+
+// saidOfKeys says which keys of bodies there are, by their numbers.
+func saidOfKeys(cfg *config) string {
+	keys, err := cfg.bodyKeys()
+	if err != nil || keys == nil {
+		return "none, bodies are not encrypted"
+	}
+	var numbers []string
+	for _, n := range keys.Numbers() {
+		numbers = append(numbers, strconv.Itoa(n))
+	}
+	return fmt.Sprintf("number %s; %s encrypts", strings.Join(numbers, ", "), numbers[len(numbers)-1])
 }
 
 // finding is one line of the report.

@@ -16,6 +16,7 @@ import (
 
 	"spinetrace/exchange"
 	"spinetrace/pds"
+	"spinetrace/store"
 )
 
 // config is every setting. A field's tags are the whole of its documentation: envconfig is
@@ -148,7 +149,11 @@ type config struct {
 
 	Store         Secret        `envconfig:"SPINETRACE_STORE" default:"sqlite:spinetrace.db" desc:"postgres://... or sqlite:PATH"`
 	Chain         string        `envconfig:"SPINETRACE_CHAIN" default:"main" desc:"this instance's audit chain; a second instance must have its own"`
+	BodyKey       Secret        `envconfig:"SPINETRACE_BODY_KEY" shown:"none: bodies are not encrypted" desc:"keys that messages and envelopes are encrypted with in the store: one a line, NUMBER:64 hexadecimal digits; the highest number encrypts, all decrypt"`
 	CommitTimeout time.Duration `envconfig:"SPINETRACE_COMMIT_TIMEOUT" default:"900ms" min:"50ms" max:"1m" desc:"longest wait for a commit; then nothing positive is said"`
+
+	ClockLimit time.Duration `envconfig:"SPINETRACE_CLOCK_LIMIT" default:"250ms" min:"1ms" max:"1h" desc:"how far the clock of this machine may be off before it is an alarm in the journal, the log and the metrics"`
+	NoticeFile string        `envconfig:"SPINETRACE_NOTICE_FILE" shown:"a text of its own" desc:"text file: what a person at a terminal is shown before a command that shows patients' data (Computer Misuse Act 1990)"`
 
 	DrainTimeout time.Duration `envconfig:"SPINETRACE_DRAIN_TIMEOUT" default:"10s" min:"0s" max:"10m" desc:"from the stop signal to the end of exchanges in hand"`
 	AdminAddr    string        `envconfig:"SPINETRACE_ADMIN_ADDR" default:"127.0.0.1:8575" desc:"address of /-/healthy, /-/ready and /metrics"`
@@ -165,7 +170,9 @@ func (c *config) validate(f *faults) {
 	c.checkReturn(f)
 	c.checkNotices(f)
 	c.checkStore(f)
+	c.checkBodyKeys(f)
 	c.checkTimes(f)
+	c.checkNotice(f)
 }
 
 var (
@@ -320,6 +327,22 @@ func (c *config) checkStore(f *faults) {
 	case d.check != nil && d.check(c.Store.Reveal()) != nil:
 		f.add("STORE", "cannot be read; write postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE, special characters of a password as %40")
 	}
+}
+
+// checkBodyKeys says which line is wrong, and nothing of what is in it.
+func (c *config) checkBodyKeys(f *faults) {
+	if _, err := c.bodyKeys(); err != nil {
+		f.add("BODY_KEY", "cannot be used: "+strings.TrimPrefix(err.Error(), "store: body keys: ")+
+			"; write one key a line, such as 1: and what `openssl rand -hex 32` prints")
+	}
+}
+
+// bodyKeys returns the keys of BODY_KEY, nil if there are none.
+func (c *config) bodyKeys() (*store.BodyKeys, error) {
+	if c.BodyKey.Reveal() == "" {
+		return nil, nil
+	}
+	return store.ParseBodyKeys(c.BodyKey.Reveal())
 }
 
 func (c *config) checkTimes(f *faults) {

@@ -243,8 +243,12 @@ var badValues = []struct{ name, value, want string }{
 	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
 	{"STORE", "postgres://u:p@db:notaport/x", "cannot be read; write postgres://"},
 	{"STORE", "postgres://u:100%@db/x", "cannot be read; write postgres://"},
+	{"BODY_KEY", "1:" + strings.Repeat("c0ffee", 10), "cannot be used: line 1: the key is not 64 hexadecimal digits"},
+	{"BODY_KEY", strings.Repeat("c0ffee0012", 6), "cannot be used: line 1: not a number from 1 to 32767, a colon, and a key"},
 	{"CHAIN", "Main Chain", "is not a chain's name"},
 	{"COMMIT_TIMEOUT", "10s", "is not shorter than REPLY_BUDGET"},
+	{"CLOCK_LIMIT", "0s", "is out of range; write 1ms to 1h"},
+	{"NOTICE_FILE", "/nowhere/notice.txt", "names a file that cannot be read"},
 	{"DRAIN_TIMEOUT", "1d", "is not a duration"},
 	{"ADMIN_ADDR", "localhost", "is not an address; write host:port, for example 127.0.0.1:8575"},
 	{"LOG_LEVEL", "loud", "is not a level; write debug, info, warn or error"},
@@ -345,7 +349,7 @@ func TestClaimsOutliveEveryWindow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := storeOptions(&cfg, cfg.Chain, nil).ClaimWindow; got != want {
+		if got := storeOptions(&cfg, cfg.Chain, nil, nil).ClaimWindow; got != want {
 			t.Errorf("DUPLICATE_WINDOW_QUERY %s: claims are kept for %v, want %v", query, got, want)
 		}
 	}

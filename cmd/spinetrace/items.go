@@ -253,9 +253,10 @@ func showItem(ctx context.Context, c console, db store.Store, wanted int64, who 
 // itemJSON is an item for programs, with its document as it is stored.
 func itemJSON(i store.Item) any {
 	out := struct {
+		jsonHead
 		itemRow
 		Details json.RawMessage `json:"details,omitempty"`
-	}{itemRow: rowOfItem(i)}
+	}{jsonHead: jsonHead{Confidentiality: confidential}, itemRow: rowOfItem(i)}
 	if json.Valid([]byte(i.Doc)) {
 		out.Details = json.RawMessage(i.Doc)
 	}

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -26,7 +27,7 @@ func (l *listing) parse(fs *flag.FlagSet, c console, args []string, operands int
 	fs.BoolVar(&l.json, "json", false, "print one JSON object a line")
 	fs.BoolVar(&l.csv, "csv", false, "print CSV")
 	fs.StringVar(&l.who, "as", osUser(), "`name` of who looks, for the record")
-	fs.IntVar(&l.most, "most", 1000, "print at most so many `rows`")
+	fs.IntVar(&l.most, "most", cmp.Or(l.most, 1000), "print at most so many `rows`")
 	if err := parse(fs, c, args, operands); err != nil {
 		return err
 	}
@@ -51,45 +52,92 @@ type list[R row] struct {
 
 // show records the look, and only then writes the list.
 func (t list[R]) show(ctx context.Context, w io.Writer, j store.Journal, l listing, filters map[string]string) error {
-	if err := look(ctx, j, l.who, filters, len(t.rows)); err != nil {
+	p := page[R]{list: t}
+	if len(t.rows) >= l.most {
+		p.more = "there may be more: give a larger --most"
+	}
+	return p.show(ctx, w, j, l, filters)
+}
+
+// page is a list as it is handed out. It says at its end whether it is all there, because a file
+// or a print-out can lose its tail.
+type page[R row] struct {
+	list[R]
+	notes []string // what a reader should know of the rows
+	more  string   // where those are that come behind them; "": there are none
+}
+
+func (p page[R]) show(ctx context.Context, w io.Writer, j store.Journal, l listing, filters map[string]string) error {
+	if err := look(ctx, j, l.who, filters, len(p.rows)); err != nil {
 		return err
 	}
 	switch {
 	case l.json:
-		return t.json(w)
+		return p.json(w)
 	case l.csv:
-		return t.csv(w)
+		return p.csv(w)
 	}
-	return t.text(w)
+	return p.text(w)
 }
 
-func (t list[R]) json(w io.Writer) error {
-	for _, r := range t.rows {
-		if err := encodeJSON(w, r); err != nil {
-			return err
-		}
+func (p page[R]) json(w io.Writer) error {
+	err := encodeJSON(w, jsonHead{confidential, p.notes})
+	for _, r := range p.rows {
+		err = errors.Join(err, encodeJSON(w, r))
 	}
-	return nil
+	return errors.Join(err, encodeJSON(w, jsonEnd{len(p.rows), p.more == "", p.more}))
 }
 
-func (t list[R]) csv(w io.Writer) error {
+// jsonHead is the first line of what is exported as JSON.
+type jsonHead struct {
+	Confidentiality string   `json:"confidentiality"`
+	Notes           []string `json:"notes,omitempty"`
+}
+
+// jsonEnd is the last one.
+type jsonEnd struct {
+	Rows     int    `json:"rows"`
+	Complete bool   `json:"complete"`
+	More     string `json:"more,omitempty"`
+}
+
+// csv gives the label and the end a column of their own, so that every line has the same
+// number of values and nothing but data is in the other columns.
+func (p page[R]) csv(w io.Writer) error {
 	out := csv.NewWriter(w)
-	err := out.Write(t.columns)
-	for _, r := range t.rows {
-		err = errors.Join(err, out.Write(r.values(false)))
+	err := out.Write(append(slices.Clone(p.columns), confidential))
+	for _, r := range p.rows {
+		err = errors.Join(err, out.Write(append(r.values(false), "")))
 	}
+	err = errors.Join(err, out.Write(append(make([]string, len(p.columns)), p.end())))
 	out.Flush()
 	return errors.Join(err, out.Error())
 }
 
-func (t list[R]) text(w io.Writer) error {
+// end is the last line of a page.
+func (p page[R]) end() string {
+	if p.more == "" {
+		return rowOfRows(len(p.rows))
+	}
+	return rowOfRows(len(p.rows)) + "; " + p.more
+}
+
+// rowOfRows says that nothing is missing from what has so many rows (MSCA-IG-04, 3.17.5).
+func rowOfRows(n int) string { return fmt.Sprintf("row %d of %d", n, n) }
+
+func (p page[R]) text(w io.Writer) error {
 	fmt.Fprintln(w, confidential)
-	if len(t.rows) == 0 {
-		_, err := fmt.Fprintln(w, "\n"+t.none)
+	for _, note := range p.notes {
+		fmt.Fprintln(w, "\n"+note)
+	}
+	if len(p.rows) == 0 {
+		_, err := fmt.Fprintln(w, "\n"+p.none)
 		return err
 	}
 	fmt.Fprintln(w)
-	return t.table(w)
+	err := p.table(w)
+	_, said := fmt.Fprintln(w, "\n"+p.end())
+	return errors.Join(err, said)
 }
 
 // table writes the rows under their columns; a column that is empty throughout is left out.

@@ -30,7 +30,7 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once: an operator who insists is obeyed.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Person: isTerminal(os.Stderr)}))
 }
 
 // Exit codes.
@@ -45,27 +45,30 @@ type console struct {
 	In  io.Reader // messages to send, if they are in no file
 	Out io.Writer // results, for people or, with --json, for programs
 	Err io.Writer // logs and complaints
+
+	Person bool // somebody sits before Err
 }
 
 // command is one subcommand. Its args are those behind its name.
 type command struct {
-	run     func(ctx context.Context, c console, args []string) error
-	summary string
+	run      func(ctx context.Context, c console, args []string) error
+	summary  string
+	patients bool // it shows patients' data
 }
 
 var commands = map[string]command{
-	"audit":        {audit, "show and verify what the journal holds"},
-	"check-config": {checkConfig, "print every fault in the settings at once"},
-	"demo":         {demo, "run the service against a simulator and send it sample messages"},
-	"items":        {items, "list, show and close what a person has to look at"},
-	"load":         {load, "send ADTs about invented people, and measure the answers"},
-	"migrate":      {migrate, "bring the store's schema up to date, or show where it is"},
-	"outbox":       {outbox, "list, retry and drop what is to be delivered"},
-	"send":         {send, "send HL7 files over MLLP and print the answers"},
-	"serve":        {serve, "run the service until it is told to stop"},
-	"simulate":     {simulate, "run simulators of the mini services and of PDS FHIR; they are not Spine"},
-	"trace":        {trace, "ask the configured back end about one patient"},
-	"version":      {printVersion, "print version, commit and Go version"},
+	"audit":        {audit, "show and verify what the journal holds", true},
+	"check-config": {checkConfig, "print every fault in the settings at once", false},
+	"demo":         {demo, "run the service against a simulator and send it sample messages", false},
+	"items":        {items, "list, show and close what a person has to look at", true},
+	"load":         {load, "send ADTs about invented people, and measure the answers", false},
+	"migrate":      {migrate, "bring the store's schema up to date, or show where it is", false},
+	"outbox":       {outbox, "list, retry and drop what is to be delivered", true},
+	"send":         {send, "send HL7 files over MLLP and print the answers", true},
+	"serve":        {serve, "run the service until it is told to stop", false},
+	"simulate":     {simulate, "run simulators of the mini services and of PDS FHIR; they are not Spine", false},
+	"trace":        {trace, "ask the configured back end about one patient", true},
+	"version":      {printVersion, "print version, commit and Go version", false},
 }
 
 // run runs one command line and returns the exit code.
@@ -80,6 +83,7 @@ func run(ctx context.Context, args []string, c console) int {
 		fmt.Fprintf(c.Err, "spinetrace: there is no command %q; `spinetrace help` lists the commands\n", args[0])
 		return exitUsage
 	}
+	showNotice(c, args)
 	err := cmd.run(ctx, c, args[1:])
 	var wrong usageError
 	switch {

@@ -420,7 +420,7 @@ func (s *story) over() bool {
 }
 
 func (p *playing) story(ctx context.Context, m message) (*story, error) {
-	found, err := p.s.store.Find(ctx, m.controlID, 10)
+	found, err := p.s.store.Search(ctx, store.Search{ControlID: m.controlID, Limit: 10})
 	if err != nil {
 		return nil, err
 	}

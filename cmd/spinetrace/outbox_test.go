@@ -28,12 +28,12 @@ func TestOutboxList(t *testing.T) {
 func TestOutboxListForPrograms(t *testing.T) {
 	backlogStore(t)
 	_, out, _ := runCommand("outbox", "list", "--json", "--state", "delivered")
-	if got := jsonLines(t, out); len(got) != 1 || got[0]["position"] != 3.0 || got[0]["local_id"] != "D100004" || got[0]["due"] != nil {
+	if got := jsonRows(t, out); len(got) != 1 || got[0]["position"] != 3.0 || got[0]["local_id"] != "D100004" || got[0]["due"] != nil {
 		t.Errorf("as JSON: %s", out)
 	}
 	_, out, _ = runCommand("outbox", "list", "--csv", "--most", "1")
 	head, rest, _ := strings.Cut(masked(out), "\n")
-	if head != strings.Join(letterColumns, ",") || !strings.HasPrefix(rest, "2,pas,parked,update,MOMENT,,") || strings.Count(rest, "\n") != 1 {
+	if head != strings.Join(letterColumns, ",")+","+confidential || !strings.HasPrefix(rest, "2,pas,parked,update,MOMENT,,") || strings.Count(rest, "\n") != 2 {
 		t.Errorf("as CSV:\n%s", out)
 	}
 	if _, out, _ = runCommand("outbox", "list", "--state", "dropped"); !strings.HasSuffix(out, "\nThere is no such letter.\n") {

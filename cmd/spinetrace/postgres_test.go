@@ -61,7 +61,7 @@ func TestServeOnPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	kinds := kindsOf(r.events(t))
-	if diff := cmp.Diff([]string{"started", "received", "asked", "answered", "replied", "stopped"}, without(kinds, "warned")); diff != "" {
+	if diff := cmp.Diff([]string{"started", "clock", "received", "asked", "answered", "replied", "stopped"}, without(kinds, "warned")); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }

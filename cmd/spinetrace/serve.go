@@ -75,7 +75,16 @@ type service struct {
 	starting            chan struct{}         // closed once the store has started, or given up
 	refusal             atomic.Pointer[error] // why the start could not be recorded so far
 	started             bool                  // the start is in the journal; written before starting is closed
-	stopping            atomic.Bool
+
+	clock     hostClock
+	ticks     <-chan time.Time           // when the clock is looked at; nil: every hour
+	clockSeen atomic.Pointer[clockState] // nil: not looked at yet
+	account   account
+	renewed   chan struct{} // there is news for the account
+	accounted chan struct{} // closed once nothing is added to the account any more
+
+	anchors  anchors
+	stopping atomic.Bool
 }
 
 // The handler fits the server without either package knowing the other.
@@ -87,10 +96,12 @@ var (
 // newService puts the service together and opens its ports. Nothing is served before run.
 func newService(cfg config, log *slog.Logger) (*service, error) {
 	s := &service{cfg: cfg, log: log, starting: make(chan struct{}), worked: make(chan struct{})}
+	s.clock, s.renewed, s.accounted = theHostClock, make(chan struct{}, 1), make(chan struct{})
 	m := newMetrics(thisBuild())
 	s.certs.changed = func(name string, until time.Time, err error) {
 		m.reloaded(name, err)
 		logReload(log, name, until, err)
+		s.wake()
 	}
 	tlsConfig, err := liveServerTLS(&s.cfg, &s.certs)
 	if err != nil {
@@ -118,6 +129,7 @@ func newService(cfg config, log *slog.Logger) (*service, error) {
 	m.watchWork(s.store)
 	m.watchBacklog(s.store, s.store, cfg.destinations()...)
 	m.watchCertificates(&s.certs)
+	m.watchClock(s.clockSeen.Load)
 	s.admin = newHTTPServer(adminHandler(s.ready, s.notice, m.registry), log)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
@@ -244,8 +256,14 @@ func (s *service) run(ctx context.Context) error {
 		s.work(ctx)
 		return nil
 	})
+	g.Go(func() error {
+		defer close(s.accounted)
+		s.keepAccount(ctx)
+		return nil
+	})
 	s.post()
 	g.Go(func() error { s.remind(ctx); return nil })
+	g.Go(func() error { s.keepAnchoring(ctx); return nil })
 	g.Go(func() error { s.sayWhy(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -397,7 +415,7 @@ func (s *service) start(ctx context.Context) error {
 	defer close(s.starting)
 	err := s.store.Start(ctx)
 	if err == nil {
-		err = s.recordStart(ctx)
+		err = s.begin(ctx)
 	}
 	if err == nil {
 		err = s.recover(ctx)
@@ -430,12 +448,6 @@ func (s *service) recover(ctx context.Context) error {
 	})
 }
 
-// recordStart writes the first row of this run.
-func (s *service) recordStart(ctx context.Context) error {
-	entries := s.startEntries()
-	return s.insist(ctx, func() error { return s.record(ctx, entries) })
-}
-
 // insist does what the start needs, again and again until the store takes it.
 func (s *service) insist(ctx context.Context, do func() error) error {
 	again := time.NewTicker(time.Second)
@@ -454,15 +466,20 @@ func (s *service) insist(ctx context.Context, do func() error) error {
 	}
 }
 
-// startEntries are the Started row and one Warned row for each thing that needs a reason.
-func (s *service) startEntries() []store.Entry {
+// startEntry is the first row of this run, with what it stands on.
+func (s *service) startEntry(f footing) store.Entry {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	entries := []store.Entry{{Kind: store.Started, Facts: store.Facts{
-		Version: thisBuild().Version + " " + thisBuild().Commit, Host: host, Config: s.cfg.digest(),
-	}}}
+	return store.Entry{Kind: store.Started, Facts: store.Facts{
+		Version: thisBuild().Version + " " + thisBuild().Commit, Host: host, Config: f.digest, Details: f.details(),
+	}}
+}
+
+// warned is one row for each thing that needs a reason.
+func (s *service) warned() []store.Entry {
+	var entries []store.Entry
 	for _, reason := range s.warnings() {
 		s.log.Warn("recorded as a warning", "reason", reason)
 		entries = append(entries, store.Entry{Kind: store.Warned, Facts: store.Facts{Reason: reason}})
@@ -479,11 +496,18 @@ func (s *service) warnings() []string {
 	for _, p := range s.cfg.peers() {
 		w = append(w, given(p.exposed())...)
 	}
+	if s.cfg.AllowWildcards {
+		w = append(w, wildcardsNote)
+	}
 	if db, ok := s.store.(interface{ Privileged() bool }); ok && db.Privileged() {
 		w = append(w, "the database login may change what it wrote: it owns the journal or is a superuser")
 	}
 	return append(w, s.certs.expiring(time.Now())...)
 }
+
+// wildcardsNote names whose duty it is that wildcards are used with care (TRCPDS-6, MSCA-PDS-07).
+const wildcardsNote = prefix + "BACKEND_ALLOW_WILDCARDS lets wildcards through to searches, which may find the wrong patient: " +
+	"the trust's clinical safety officer must have assessed that (MSCA-PDS-07, DCB0160)"
 
 // record commits rows of the service itself.
 func (s *service) record(ctx context.Context, entries []store.Entry) error {
@@ -503,6 +527,7 @@ func (s *service) stop() error {
 	defer cancel()
 	cut := s.mllp.Shutdown(ctx)
 	<-s.worked
+	<-s.accounted
 	if cut = errors.Join(cut, s.handler.Drain(ctx)); cut != nil {
 		s.log.Warn("exchanges were cut short", "err", cut)
 	}
@@ -510,8 +535,9 @@ func (s *service) stop() error {
 	s.stopPosting()
 	s.posting.Wait()
 	var err error
+	s.anchor(context.Background())
 	if s.started {
-		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped}})
+		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped, Facts: store.Facts{Details: s.account.mark()}}})
 	}
 	err = errors.Join(err, s.store.Close())
 	if c, ok := s.client.(interface{ CloseIdleConnections() }); ok {

@@ -51,6 +51,14 @@ type running struct {
 // startService runs a service on free ports, in front of a simulator and over a new file.
 func startService(t *testing.T, more map[string]string) *running {
 	t.Helper()
+	r := prepareService(t, more)
+	r.launch(t)
+	return r
+}
+
+// prepareService is startService as far as a test may still change something.
+func prepareService(t *testing.T, more map[string]string) *running {
+	t.Helper()
 	sim := smsptest.NewServer(t, pdstest.People())
 	values := enough(map[string]string{
 		"MLLP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "127.0.0.1:0", "SMSP_URL": sim.URL,
@@ -69,6 +77,12 @@ func startService(t *testing.T, more map[string]string) *running {
 	if r.service, err = newService(cfg, newLogger(r.log, slog.LevelDebug)); err != nil {
 		t.Fatal(err)
 	}
+	r.clock = goodClock()
+	return r
+}
+
+func (r *running) launch(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.run(ctx) }()
@@ -78,7 +92,6 @@ func startService(t *testing.T, more map[string]string) *running {
 			t.Errorf("run() = %v\n%s", err, r.log)
 		}
 	})
-	return r
 }
 
 // waitUntil waits until a condition holds.
@@ -185,7 +198,7 @@ func TestServeTracesAndRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := r.events(t)
-	want := []string{"started", "received", "asked", "answered", "replied", "stopped"}
+	want := []string{"started", "clock", "received", "asked", "answered", "replied", "stopped"}
 	if diff := cmp.Diff(want, kindsOf(events)); diff != "" {
 		t.Fatalf("journal (-want +got):\n%s", diff)
 	}
@@ -205,7 +218,7 @@ func TestServeWarnsOfListenerWithoutTLS(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"started", "warned", "stopped"}, kindsOf(r.events(t))); diff != "" {
+	if diff := cmp.Diff([]string{"started", "warned", "clock", "stopped"}, kindsOf(r.events(t))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }

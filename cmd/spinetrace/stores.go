@@ -126,16 +126,20 @@ func (c *config) driver() driver {
 
 // openStore opens the store, under a chain's name, without reaching for it yet.
 func openStore(cfg *config, chain string, log *slog.Logger) (store.Store, error) {
-	s, err := cfg.driver().open(cfg.Store.Reveal(), storeOptions(cfg, chain, log))
+	keys, err := cfg.bodyKeys()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.driver().open(cfg.Store.Reveal(), storeOptions(cfg, chain, keys, log))
 	if err != nil {
 		return nil, fmt.Errorf("%sSTORE: %w", prefix, err)
 	}
 	return s, nil
 }
 
-func storeOptions(cfg *config, chain string, log *slog.Logger) store.Options {
+func storeOptions(cfg *config, chain string, keys *store.BodyKeys, log *slog.Logger) store.Options {
 	return store.Options{
-		Chain: chain, Log: log,
+		Chain: chain, Log: log, BodyKeys: keys,
 		// One table holds the claims of all messages, and a query's may have to last longer.
 		ClaimWindow: max(cfg.DuplicateWindow, cfg.DuplicateQueries),
 	}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"spinetrace/hl7v2"
+	"spinetrace/store"
+)
+
+// givenAnswer is what one answer told, and whom: what an auditor has to be able to rebuild (MSCA-AUD-02,
+// 3.9.2).
+type givenAnswer struct {
+	To       recipient     `json:"to"`
+	Ack      string        `json:"ack,omitempty"`      // MSA-1
+	Text     string        `json:"text,omitempty"`     // MSA-3
+	Patients []givenRecord `json:"patients,omitempty"` // of its PID segments
+	Missing  string        `json:"missing,omitempty"`  // why the values are not here
+
+	event store.Event
+	again bool // the stored answer was given once more
+}
+
+// recipient is who got an answer.
+type recipient struct {
+	Peer        string `json:"peer,omitempty"`
+	Application string `json:"application,omitempty"`
+	Facility    string `json:"facility,omitempty"`
+	Subject     string `json:"tls_subject,omitempty"`
+	User        string `json:"user,omitempty"`
+}
+
+// givenRecord is a patient as an answer has it.
+type givenRecord struct {
+	Identifiers []identifier `json:"identifiers,omitempty"`
+	Name        string       `json:"name,omitempty"`
+	BirthDate   string       `json:"birth_date,omitempty"`
+	Status      string       `json:"nhs_number_status,omitempty"`
+}
+
+// identifier is one repetition of PID-3.
+type identifier struct {
+	ID        string `json:"id"`
+	Authority string `json:"authority,omitempty"`
+	Type      string `json:"type,omitempty"`
+}
+
+// toldEvent is an event with what can be read of it.
+type toldEvent struct {
+	store.Event
+	facts store.Facts
+	parts []store.Part
+	why   string // why there are no parts
+}
+
+// listener follows a story, and notes who was told what.
+type listener struct {
+	to      recipient
+	answers []givenAnswer
+}
+
+// hear takes the next event of the story, and returns the answer that went out with it, if one
+// did.
+func (l *listener) hear(e toldEvent) *givenAnswer {
+	l.to = l.to.with(e.facts)
+	a := givenAnswer{To: l.to, Ack: e.facts.Ack, event: e.Event}
+	switch e.Kind {
+	case store.Replied, store.Exchanged:
+		if !a.read(e) {
+			return nil
+		}
+	case store.Resent:
+		a.again, a.Ack = true, ""
+	case store.Finished:
+		if l.to.Peer != "" || l.to.User == "" {
+			return nil // a trace that nobody waited for
+		}
+		a.Text = e.facts.Outcome
+		a.Patients = onlyNumbered(e.facts)
+	default:
+		return nil
+	}
+	l.answers = append(l.answers, a)
+	return &l.answers[len(l.answers)-1]
+}
+
+// with returns who the next answer goes to. Most events do not repeat it; one that names a
+// connection without a sender is about a resend, whose sender is the same.
+func (r recipient) with(f store.Facts) recipient {
+	if f.Peer != "" {
+		r.Peer, r.Subject = f.Peer, f.Subject
+	}
+	if f.Application != "" || f.Facility != "" {
+		r.Application, r.Facility = f.Application, f.Facility
+	}
+	if f.User != "" {
+		r.User = f.User
+	}
+	return r
+}
+
+// onlyNumbered is what a command showed, as far as the facts tell: the rest of it is in the answer
+// of the back end.
+func onlyNumbered(f store.Facts) []givenRecord {
+	if f.NHSFound == "" {
+		return nil
+	}
+	return []givenRecord{{Identifiers: []identifier{{ID: f.NHSFound, Type: "NH"}}}}
+}
+
+var (
+	msaCode = hl7v2.MustPath("MSA-1")
+	msaText = hl7v2.MustPath("MSA-3")
+)
+
+// read takes the values from the stored bytes of a reply. It returns false if there was none.
+func (a *givenAnswer) read(e toldEvent) bool {
+	reply, ok := store.FindPart(e.parts, store.Reply)
+	if !ok {
+		a.Missing = e.why
+		return e.why != "" && strings.Contains(e.Doc, `"`+store.Reply.String()+`"`)
+	}
+	m, err := hl7v2.Parse(reply)
+	if err != nil {
+		a.Missing = "the answer cannot be read as a message"
+		return true
+	}
+	a.Ack, a.Text = m.Get(msaCode), m.Get(msaText)
+	for s := range m.Segments() {
+		if s.Name() == "PID" {
+			a.Patients = append(a.Patients, recordOf(s))
+		}
+	}
+	return true
+}
+
+// recordOf reads a PID segment.
+func recordOf(pid hl7v2.Segment) givenRecord {
+	r := givenRecord{Name: nameOf(pid.Field(5)), BirthDate: firstOf(pid.Field(7)), Status: statusOf(pid.Field(32))}
+	for _, cx := range pid.Field(3) {
+		if !cx.IsEmpty() {
+			r.Identifiers = append(r.Identifiers, identifier{cx.Component(1), cx.Sub(4, 1), cx.Component(5)})
+		}
+	}
+	return r
+}
+
+// nameParts is how many components of a name are shown: family, given, further, suffix, prefix.
+const nameParts = 5
+
+// nameOf returns the first name of PID-5.
+func nameOf(field []hl7v2.Repetition) string {
+	if len(field) == 0 {
+		return ""
+	}
+	var parts []string
+	for n := 1; n <= nameParts; n++ {
+		parts = append(parts, field[0].Component(n))
+	}
+	return strings.TrimRight(strings.Join(parts, "^"), "^")
+}
+
+func firstOf(field []hl7v2.Repetition) string {
+	if len(field) == 0 {
+		return ""
+	}
+	return field[0].Component(1)
+}
+
+// statusOf returns the repetition of PID-32 that is the NHS number's status.
+func statusOf(field []hl7v2.Repetition) string {
+	for _, r := range field {
+		if s := r.Component(1); strings.HasPrefix(s, "NSTS") {
+			return s
+		}
+	}
+	return ""
+}
+
+// tell writes what was answered, to whom, at the end of a story.
+func (l *listener) tell(page *bytes.Buffer) {
+	if len(l.answers) == 0 {
+		return
+	}
+	fmt.Fprint(page, "\nWhat was answered, to whom\n")
+	for _, a := range l.answers {
+		fmt.Fprintf(page, "\n%s  %s\n", place{a.event.Chain, a.event.Seq}, a.event.At.Format(timeText))
+		writeRows(page, a.rows())
+	}
+}
+
+func (a givenAnswer) rows() []factRow {
+	rows := []factRow{
+		{"who", a.To.User}, {"peer", a.To.Peer}, {"sender", strings.Trim(a.To.Application+"^"+a.To.Facility, "^")},
+		{"TLS subject", a.To.Subject}, {"answered", strings.Trim(a.Ack+", "+a.Text, ", ")},
+	}
+	if a.again {
+		rows = append(rows, factRow{"values", "the stored answer, once more"})
+	}
+	if a.Missing != "" {
+		rows = append(rows, factRow{"values", a.Missing})
+	}
+	for _, p := range a.Patients {
+		for _, id := range p.Identifiers {
+			rows = append(rows, factRow{"identifier", id.text()})
+		}
+		rows = append(rows, factRow{"name", p.Name}, factRow{"birth date", p.BirthDate}, factRow{"NHS number status", p.Status})
+	}
+	return rows
+}
+
+// text writes an identifier for people.
+func (id identifier) text() string {
+	digits := id.ID
+	if id.Type == "NH" || id.Authority == "NHS" {
+		digits = spaced(digits)
+	}
+	if of := strings.Trim(id.Authority+" "+id.Type, " "); of != "" {
+		return digits + " (" + of + ")"
+	}
+	return digits
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// selection is which events are exported.
+type selection struct {
+	from, until time.Time // until is never zero
+	chain       string    // "": all of them
+	number      pds.NHSNumber
+	localID     string
+
+	// Made by prepare:
+	tied      []string      // numbers that are searched for beside number
+	exchanges []store.ID    // of the patient, oldest first
+	queries   []store.Query // of everybody: where each chain is read from
+}
+
+// ofPatient tells whether only one patient's messages are wanted.
+func (s *selection) ofPatient() bool { return !s.number.IsZero() || s.localID != "" }
+
+// prepare finds where to read. Of a patient it keeps the ids of the exchanges; of everybody
+// a number for each chain.
+func (s *selection) prepare(ctx context.Context, db store.Store) error {
+	heads, err := db.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	if s.chain != "" {
+		heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != s.chain })
+		if len(heads) == 0 {
+			return errors.New("the journal has no chain of that name")
+		}
+	}
+	if s.ofPatient() {
+		return s.findExchanges(ctx, db)
+	}
+	for _, head := range heads {
+		from, err := firstSince(ctx, db, head, s.from)
+		if err != nil {
+			return err
+		}
+		s.queries = append(s.queries, store.Query{Chain: head.Chain, From: from})
+	}
+	return nil
+}
+
+// findExchanges looks for the exchanges of the patient. One that began before the time may go on
+// in it.
+func (s *selection) findExchanges(ctx context.Context, db store.Store) (err error) {
+	numbers := []string{s.number.Digits()}
+	if !s.number.IsZero() {
+		if s.tied, err = tiedTo(ctx, db, s.number.Digits()); err != nil {
+			return err
+		}
+		numbers = append(numbers, s.tied...)
+	}
+	for _, digits := range numbers {
+		wanted := store.Search{NHSNumber: digits, LocalID: s.localID, Until: s.until}
+		err := eachFound(ctx, db, wanted, func(x store.Exchange) { s.exchanges = append(s.exchanges, x.ID) })
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(s.exchanges, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
+	s.exchanges = slices.Compact(s.exchanges)
+	return nil
+}
+
+// events yields the events: of everybody in the order of their times, of a patient exchange by
+// exchange.
+func (s *selection) events(ctx context.Context, db store.Audit) iter.Seq2[store.Event, error] {
+	if !s.ofPatient() {
+		return s.inTime(store.InOrder(ctx, db, s.queries...), true)
+	}
+	return func(yield func(store.Event, error) bool) {
+		for _, id := range s.exchanges {
+			for e, err := range s.inTime(db.Events(ctx, store.Query{Exchange: id}), false) {
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// inTime leaves out what is not of the chain, or not of the time. Where the events are in order, the
+// first one that is too late is the last one read: a service goes on writing.
+func (s *selection) inTime(events iter.Seq2[store.Event, error], ordered bool) iter.Seq2[store.Event, error] {
+	return func(yield func(store.Event, error) bool) {
+		for e, err := range events {
+			if err == nil && !e.At.Before(s.until) && ordered {
+				return
+			}
+			if err == nil && (e.At.Before(s.from) || !e.At.Before(s.until) || s.chain != "" && e.Chain != s.chain) {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}

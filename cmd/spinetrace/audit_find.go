@@ -1,0 +1,398 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"spinetrace/pds"
+	"spinetrace/store"
+)
+
+// inquiry is what `audit find` was asked for.
+type inquiry struct {
+	listing
+	given  inquired
+	search store.Search // without the number, which may be several
+	number pds.NHSNumber
+	exact  bool
+	next   func(after store.ID) string // the command that shows the page behind an exchange
+}
+
+// inquired are the flags as they were written.
+type inquired struct{ number, sender, outcome, from, until, seq, after string }
+
+// defaultPage is how many messages `audit find` lists unless it is told otherwise.
+const defaultPage = 100
+
+// auditFind lists the messages that fit.
+func auditFind(ctx context.Context, c console, args []string) error {
+	q := inquiry{listing: listing{most: defaultPage}}
+	fs := newFlags("audit find", "audit find [flags]\n\nLists the messages of the journal that fit all that is asked for, the newest first, page by\npage. That somebody looked, for what, and how many were shown is recorded first, on the\nchain of the commands; audit show tells the whole story of one.\n\nA time is RFC 3339 (2026-06-01T09:00:00Z), a date, in the time zone of this machine, or a\nduration back from now such as 24h.")
+	q.flags(fs)
+	if err := q.parse(fs, c, args, 0); err != nil {
+		return err
+	}
+	if err := q.read(time.Now()); err != nil {
+		return err
+	}
+	q.next = func(after store.ID) string { return q.command(fs, after) }
+	return reading(ctx, c, func(db store.Store) error { return q.run(ctx, c.Out, db) })
+}
+
+func (q *inquiry) flags(fs *flag.FlagSet) {
+	fs.StringVar(&q.given.number, "nhs-number", "", "this NHS `number` was sent or found, or one that Spine has tied to it because the one was\nsuperseded by the other")
+	fs.BoolVar(&q.exact, "exact", false, "only that number, none that is tied to it")
+	fs.StringVar(&q.search.LocalID, "local-id", "", "about the patient with this local `number`")
+	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
+	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID")
+	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line")
+	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`: MSH-3, and MSH-4 if it is given")
+	fs.StringVar(&q.given.outcome, "outcome", "", "that ended in these `words`, such as \"no match\"")
+	fs.StringVar(&q.given.from, "from", "", "that came at this `time` or later")
+	fs.StringVar(&q.given.until, "until", "", "that came before this `time`; a date includes its day")
+	fs.StringVar(&q.search.Chain, "chain", "", "whose first event is in the chain of this `name`")
+	fs.StringVar(&q.given.seq, "seq", "", "and has this number there, or one of these, `N or N-M`")
+	fs.StringVar(&q.given.after, "after", "", "the next page: only messages older than the one with this `EXCHANGE-ID`")
+}
+
+// read makes the search of the flags. Its errors do not repeat a patient's number: a terminal's
+// log is no place for it.
+func (q *inquiry) read(now time.Time) (err error) {
+	if q.given.number != "" {
+		if q.number, err = pds.ParseNHSNumber(q.given.number); err != nil {
+			return usageError("--nhs-number is not an NHS number: " + strings.TrimPrefix(err.Error(), "pds: "))
+		}
+	}
+	if q.exact && q.given.number == "" {
+		return usageError("--exact goes with --nhs-number")
+	}
+	q.search.Application, q.search.Facility, _ = strings.Cut(q.given.sender, "^")
+	if q.search.Application == "" && q.given.sender != "" {
+		return usageError("--sender begins with the application; write APPLICATION or APPLICATION^FACILITY")
+	}
+	return cmp.Or(q.readOutcome(), q.readTimes(now), q.readPlace(), q.readAfter())
+}
+
+func (q *inquiry) readOutcome() error {
+	if q.given.outcome == "" {
+		return nil
+	}
+	o, ok := store.ParseOutcome(q.given.outcome)
+	if !ok {
+		return usageError("--outcome is not one of " + outcomeWords())
+	}
+	q.search.Outcome = o
+	return nil
+}
+
+// outcomeWords lists the outcomes.
+func outcomeWords() string {
+	var words []string
+	for o := store.Outcome(1); ; o++ {
+		if known, ok := store.ParseOutcome(o.String()); !ok || known != o {
+			return strings.Join(words, ", ")
+		}
+		words = append(words, o.String())
+	}
+}
+
+func (q *inquiry) readTimes(now time.Time) (err error) {
+	if q.search.From, err = parseWhen(q.given.from, now, false); err != nil {
+		return usageError("--from " + err.Error())
+	}
+	if q.search.Until, err = parseWhen(q.given.until, now, true); err != nil {
+		return usageError("--until " + err.Error())
+	}
+	if !q.search.From.IsZero() && !q.search.Until.IsZero() && !q.search.From.Before(q.search.Until) {
+		return usageError("--from is not before --until")
+	}
+	return nil
+}
+
+// errWhen says how a time is written.
+var errWhen = errors.New("is not a time; write 2026-06-01T09:00:00Z, a date such as 2026-06-01, or how long ago, such as 24h")
+
+// parseWhen reads a moment: RFC 3339, a date in the time zone of now, or how long before now. A
+// date is its first moment, or the one after its last. "" is the zero time.
+func parseWhen(text string, now time.Time, wholeDay bool) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
+		if wholeDay {
+			day = day.AddDate(0, 0, 1) // not 24 hours: clocks change
+		}
+		return day, nil
+	}
+	if back, err := time.ParseDuration(text); err == nil && back > 0 {
+		return now.Add(-back), nil
+	}
+	return time.Time{}, errWhen
+}
+
+func (q *inquiry) readPlace() error {
+	if q.given.seq == "" {
+		return nil
+	}
+	if q.search.Chain == "" {
+		return usageError("--seq needs --chain: each chain counts for itself")
+	}
+	low, high, isRange := strings.Cut(q.given.seq, "-")
+	if !isRange {
+		high = low
+	}
+	first, err := strconv.ParseInt(low, 10, 64)
+	last, err2 := strconv.ParseInt(high, 10, 64)
+	if err != nil || err2 != nil || first < 1 || last < first {
+		return usageError("--seq is neither N nor N-M")
+	}
+	q.search.FromSeq, q.search.UntilSeq = first, last
+	return nil
+}
+
+func (q *inquiry) readAfter() error {
+	if q.given.after == "" {
+		return nil
+	}
+	id, err := uuid.Parse(q.given.after)
+	if err != nil {
+		return usageError("--after is not the id of an exchange; copy it from the end of the page before")
+	}
+	q.search.After = id
+	return nil
+}
+
+// run finds, records the look, and only then shows.
+func (q *inquiry) run(ctx context.Context, w io.Writer, db store.Store) error {
+	tied, err := q.tied(ctx, db)
+	if err != nil {
+		return err
+	}
+	found, more, err := q.page(ctx, db, tied)
+	if err != nil {
+		return err
+	}
+	p := page[foundRow]{list: list[foundRow]{columns: foundColumns, none: "The journal holds no such message."}}
+	for _, x := range found {
+		p.rows = append(p.rows, rowOfExchange(x))
+	}
+	if len(tied) > 0 {
+		p.notes = []string{tiedNote(q.number, tied)}
+	}
+	if more {
+		p.more = "there are more: " + q.next(found[len(found)-1].ID)
+	}
+	return p.show(ctx, w, db, q.listing, q.filters(tied))
+}
+
+// tied returns the numbers that are searched for beside the one that was given.
+func (q *inquiry) tied(ctx context.Context, db store.Store) ([]string, error) {
+	if q.number.IsZero() || q.exact {
+		return nil, nil
+	}
+	return tiedTo(ctx, db, q.number.Digits())
+}
+
+// tiedNote says which numbers were searched for unasked.
+func tiedNote(asked pds.NHSNumber, tied []string) string {
+	var words []string
+	for _, digits := range tied {
+		words = append(words, spaced(digits))
+	}
+	return fmt.Sprintf("Messages about %s are here, too: Spine has said that one of these numbers and %s\nsuperseded the other (--exact leaves them out).",
+		strings.Join(words, ", "), asked.Spaced())
+}
+
+// tiedTo returns the numbers that superseded one, or that it superseded, as far as a trace has
+// said so: one step in either direction, no further.
+func tiedTo(ctx context.Context, db store.Store, digits string) ([]string, error) {
+	tied := make(map[string]bool)
+	for _, o := range []store.Outcome{store.Superseded, store.HeldElsewhere} {
+		err := eachFound(ctx, db, store.Search{NHSNumber: digits, Outcome: o}, func(x store.Exchange) {
+			tie(tied, digits, x.NHSNumber, x.NHSFound)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	holders, err := db.Holders(ctx, digits, pageSize)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range holders {
+		// What was found for somebody else than the entry now tells of ties nothing to it.
+		if replaces(p.Found.Outcome) && p.Found.Print == p.Told.Print {
+			tie(tied, digits, p.Told.NHSNumber, p.Found.NHSNumber)
+		}
+	}
+	return sortedKeys(tied), nil
+}
+
+// replaces tells the outcomes in which Spine gives another number than it was asked about: the
+// second is the first for a number that is taken here.
+func replaces(o store.Outcome) bool { return o == store.Superseded || o == store.HeldElsewhere }
+
+// tie adds the other one of two numbers.
+func tie(tied map[string]bool, digits, sent, found string) {
+	switch {
+	case sent == "" || found == "" || sent == found:
+	case sent == digits:
+		tied[found] = true
+	case found == digits:
+		tied[sent] = true
+	}
+}
+
+func sortedKeys(set map[string]bool) []string {
+	var keys []string
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// eachFound reads all exchanges that fit, page by page.
+func eachFound(ctx context.Context, db store.Audit, s store.Search, do func(store.Exchange)) error {
+	s.Limit = pageSize
+	for {
+		found, err := db.Search(ctx, s)
+		if err != nil {
+			return err
+		}
+		for _, x := range found {
+			do(x)
+			s.After = x.ID
+		}
+		if len(found) < pageSize {
+			return nil
+		}
+	}
+}
+
+// page returns the exchanges of one page, and whether there are more behind them. Each number is
+// asked for by itself: all answers have the order of the ids, so the page of their union does.
+func (q *inquiry) page(ctx context.Context, db store.Audit, tied []string) (found []store.Exchange, more bool, err error) {
+	s := q.search
+	s.Limit = q.most + 1
+	for _, digits := range append([]string{q.number.Digits()}, tied...) {
+		s.NHSNumber = digits
+		some, err := db.Search(ctx, s)
+		if err != nil {
+			return nil, false, err
+		}
+		found = append(found, some...)
+	}
+	slices.SortFunc(found, func(a, b store.Exchange) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+	found = slices.CompactFunc(found, func(a, b store.Exchange) bool { return a.ID == b.ID })
+	if more = len(found) > q.most; more {
+		found = found[:q.most]
+	}
+	return found, more, nil
+}
+
+// filters are what the record says was looked for.
+func (q *inquiry) filters(tied []string) map[string]string {
+	f := onlyKnown(map[string]string{
+		"command": "audit find", "nhs_number": q.number.Digits(), "tied_to": strings.Join(tied, " "),
+		"local_id": q.search.LocalID, "control_id": q.search.ControlID, "message_id": q.search.MessageID,
+		"user": q.search.User, "sender": q.given.sender, "outcome": q.given.outcome,
+		"from": stamp(q.search.From.UTC()), "until": stamp(q.search.Until.UTC()),
+		"chain": q.search.Chain, "seq": q.given.seq, "after": q.given.after,
+	})
+	if q.exact {
+		f["exact"] = "yes"
+	}
+	return f
+}
+
+// command writes the command that shows the next page. Times are those of this page, however
+// they were written: "24h" would be another one by then.
+func (q *inquiry) command(fs *flag.FlagSet, after store.ID) string {
+	words := []string{"spinetrace", "audit", "find"}
+	fs.Visit(func(f *flag.Flag) {
+		value := f.Value.String()
+		switch f.Name {
+		case "after":
+			return
+		case "from":
+			value = q.search.From.Format(time.RFC3339Nano)
+		case "until":
+			value = q.search.Until.Format(time.RFC3339Nano)
+		}
+		if _, ok := f.Value.(interface{ IsBoolFlag() bool }); ok {
+			words = append(words, "--"+f.Name+"="+value)
+			return
+		}
+		words = append(words, "--"+f.Name, quoted(value))
+	})
+	return strings.Join(append(words, "--after", after.String()), " ")
+}
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:+@%/-]+$`)
+
+// quoted writes a word so that a shell reads it as one.
+func quoted(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// foundRow is a message for a list.
+type foundRow struct {
+	Seq         string    `json:"seq"`
+	Exchange    string    `json:"exchange"`
+	At          time.Time `json:"at"`
+	Application string    `json:"application"`
+	Facility    string    `json:"facility"`
+	ControlID   string    `json:"control_id"`
+	Type        string    `json:"type"`
+	User        string    `json:"user,omitempty"`
+	LocalID     string    `json:"local_id"`
+	Sent        string    `json:"nhs_number_sent"`
+	Found       string    `json:"nhs_number_found"`
+	Outcome     string    `json:"outcome"`
+}
+
+func rowOfExchange(x store.Exchange) foundRow {
+	return foundRow{
+		Seq: place{x.Chain, x.Seq}.String(), Exchange: x.ID.String(), At: x.At.UTC(),
+		Application: x.Application, Facility: x.Facility, ControlID: x.ControlID, Type: x.Type, User: x.User,
+		LocalID: x.LocalID, Sent: x.NHSNumber, Found: x.NHSFound, Outcome: x.Outcome.String(),
+	}
+}
+
+var foundColumns = []string{
+	"at", "type", "control_id", "application", "facility", "user", "local_id", "nhs_number_sent", "nhs_number_found",
+	"outcome", "seq", "exchange",
+}
+
+// values leaves the exchange's id out on screen: audit show takes the place as well, and it is
+// shorter.
+func (r foundRow) values(screen bool) []string {
+	id := r.Exchange
+	if screen {
+		id = ""
+	}
+	return []string{
+		stamp(r.At), r.Type, r.ControlID, r.Application, r.Facility, r.User, r.LocalID,
+		onScreen(r.Sent, screen), onScreen(r.Found, screen), r.Outcome, r.Seq, id,
+	}
+}
