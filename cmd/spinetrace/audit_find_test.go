@@ -300,7 +300,7 @@ func TestAuditFindUsage(t *testing.T) {
 		"--chain main --seq 4-3":               "--seq is neither N nor N-M",
 		"--after C1":                           "--after is not the id of an exchange",
 		"--sender ^RXX":                        "--sender begins with the application",
-		"--most 0":                             "--most be 1 or more",
+		"--most 0":                             "--most must be 1 or more",
 		"--json --csv":                         "exclude each other",
 		"--as=":                                "--as must name",
 		"C1":                                   `unexpected argument "C1"`,

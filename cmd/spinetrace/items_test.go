@@ -152,7 +152,7 @@ func TestItemsCloseAll(t *testing.T) {
 	if events := j.commanded(t); len(events) != 501 || factsOf(t, events[500]).User != "operator" {
 		t.Errorf("%d events are recorded", len(events))
 	}
-	if _, out, _ := runCommand("items", "list", "--json"); strings.Count(out, "\n") != 2 {
+	if _, out, _ := runCommand("items", "list", "--json"); strings.Count(out, `"number":`) != 2 {
 		t.Errorf("left open are\n%s", out)
 	}
 }
