@@ -119,8 +119,10 @@ func TestMentions(t *testing.T) {
 		{Kind: Asked, Facts: Facts{MessageID: "m", TrackingID: "t", PayloadID: "p"}},
 		{Kind: Answered, Facts: Facts{MessageID: "m", AnswerID: long}},
 		{Kind: Answered, Facts: Facts{AnswerID: "\x00"}},
+		{Kind: Queued, Facts: Facts{ControlID: "a31", Type: Update.String()}},
+		{Kind: Queued, Facts: Facts{ControlID: "as it came", Type: Forwarded.String()}},
 	}}
-	if diff := cmp.Diff([]string{"m", "t", "p", long[:200]}, c.Mentions()); diff != "" {
+	if diff := cmp.Diff([]string{"m", "t", "p", long[:200], "a31"}, c.Mentions()); diff != "" {
 		t.Errorf("Mentions() (-want +got):\n%s", diff)
 	}
 	c.Exchange = ID{}

@@ -148,18 +148,24 @@ func cut(s string) string {
 	return s[:maxText]
 }
 
-// Mentions returns the ids by which a commit's calls can be found ([Search.MessageID]), each once, as
-// stores keep them.
+// Mentions returns the ids by which a commit's calls and letters of our own can be found
+// ([Search.MessageID]), each once, as stores keep them.
 func (c Commit) Mentions() []string {
 	var ids []string
 	if c.Exchange == (ID{}) {
 		return nil
 	}
 	for _, e := range c.Entries {
-		if e.Kind != Asked && e.Kind != Answered {
+		f := e.Facts
+		named := []string{f.MessageID, f.TrackingID, f.PayloadID, f.AnswerID}
+		switch {
+		case e.Kind == Asked, e.Kind == Answered:
+		case e.Kind == Queued && f.Type != Forwarded.String(): // which has the id of its message
+			named = []string{f.ControlID}
+		default:
 			continue
 		}
-		for _, id := range [...]string{e.Facts.MessageID, e.Facts.TrackingID, e.Facts.PayloadID, e.Facts.AnswerID} {
+		for _, id := range named {
 			if id = Text(id); id != "" && !slices.Contains(ids, id) {
 				ids = append(ids, id)
 			}

@@ -13,7 +13,7 @@ type Search struct {
 	NHSNumber   string    // ten digits: sent, or found, at once or later
 	LocalID     string    // the trust's own number
 	ControlID   string    // MSH-10
-	MessageID   string    // of a call or of its answer: wsa:MessageID, tracking id, payload id, X-Request-ID, X-Correlation-ID
+	MessageID   string    // of a call or of its answer: wsa:MessageID, tracking id, payload id, X-Request-ID, X-Correlation-ID; or MSH-10 of an update
 	User        string    // on whose behalf it was: EVN-5, or who used the command line
 	Application string    // MSH-3
 	Facility    string    // MSH-4

@@ -56,7 +56,7 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&q.exact, "exact", false, "only that number, none that is tied to it")
 	fs.StringVar(&q.search.LocalID, "local-id", "", "about the patient with this local `number`")
 	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
-	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID")
+	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID; or from which an A31 with this MSH-10 followed")
 	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line")
 	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`: MSH-3, and MSH-4 if it is given")
 	fs.StringVar(&q.given.outcome, "outcome", "", "that ended in these `words`, such as \"no match\"")

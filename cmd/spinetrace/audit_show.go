@@ -145,7 +145,7 @@ func (s showing) filters() map[string]string {
 // from, or neither.
 func (s showing) search(ctx context.Context, db store.Store) (hits []store.Exchange, story []store.Event, err error) {
 	if s.controlID != "" {
-		if hits, err = db.Search(ctx, store.Search{ControlID: s.controlID, Limit: maxHits}); err != nil {
+		if hits, err = named(ctx, db, s.controlID); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -168,6 +168,16 @@ func (s showing) search(ctx context.Context, db store.Store) (hits []store.Excha
 	}
 	story, err = collect(ctx, db, store.Query{Exchange: id}, -1)
 	return nil, story, err
+}
+
+// named returns the messages with a control id; if there is none, those that a letter or a call of
+// that name followed from.
+func named(ctx context.Context, db store.Audit, id string) ([]store.Exchange, error) {
+	hits, err := db.Search(ctx, store.Search{ControlID: id, Limit: maxHits})
+	if err == nil && len(hits) == 0 {
+		hits, err = db.Search(ctx, store.Search{MessageID: id, Limit: maxHits})
+	}
+	return hits, err
 }
 
 // atPlace returns the events of the message that an event belongs to; that event alone if

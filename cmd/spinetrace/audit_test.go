@@ -168,8 +168,13 @@ func TestAuditShowFields(t *testing.T) {
 
 func TestAuditShowFindsByEveryName(t *testing.T) {
 	j := newJournal(t)
+	db := j.open(t, "main")
+	keep(t, db, store.Commit{Exchange: j.ids[0], Entries: []store.Entry{
+		{Kind: store.Queued, Facts: store.Facts{Destination: "pas", ControlID: "STUPDATE1", Type: store.Update.String()}},
+	}})
+	closeStore(t, db)
 	for _, args := range [][]string{
-		{soleID}, {j.ids[0].String()}, {"--seq", "main:3"}, {soleID, "--seq", "main:5"}, {"--seq", "main:2", soleID},
+		{"STUPDATE1"}, {soleID}, {j.ids[0].String()}, {"--seq", "main:3"}, {soleID, "--seq", "main:5"}, {"--seq", "main:2", soleID},
 	} {
 		code, out, errs := runCommand(append([]string{"audit", "show"}, args...)...)
 		if code != exitOK || !strings.Contains(out, "Exchange "+j.ids[0].String()) {
