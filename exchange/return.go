@@ -178,7 +178,7 @@ func (k *recall) before(l store.Letter, s subject, now time.Time) toldBefore {
 	}
 	within := 0
 	for _, past := range recent {
-		if past.At.After(now.Add(-time.Hour)) && past.ControlID != l.ControlID {
+		if past.At.After(now.Add(-time.Hour)) && past.ControlID != l.ControlID && past.State != store.Dropped {
 			within++
 		}
 	}
