@@ -16,6 +16,14 @@ import (
 // busy is an answer of Spine that says "not now".
 func busy() error { return &pds.Error{Class: pds.Busy, Status: 503, Retry: true} }
 
+// notNow refuses the first message that it is sent.
+func notNow(n int, msg string) string {
+	if n == 1 {
+		return pasAck("AR", msg)
+	}
+	return ""
+}
+
 // later is a message recorded some seconds after the first.
 func later(event, id, pid, second string, edits ...string) string {
 	return adt(event, id, pid, append(edits, "20261122115958", "202611221159"+second)...)
@@ -83,12 +91,7 @@ func TestNewerMessageTakesTheTraceOver(t *testing.T) {
 // messages come before the patient can be traced again.
 func TestWithdrawnUpdateIsFoundAgain(t *testing.T) {
 	f := newHome(t)
-	f.pas.answer = func(n int, msg string) string {
-		if n == 1 {
-			return pasAck("AR", msg)
-		}
-		return ""
-	}
+	f.pas.answer = notNow
 	f.open(t)
 	f.trace(t, unnumbered)
 	f.settle(t)
@@ -134,12 +137,7 @@ func TestTwoRecordsAtOnce(t *testing.T) {
 // TestHeldSinceIsNotSent: an update waits, and another record is told the number meanwhile.
 func TestHeldSinceIsNotSent(t *testing.T) {
 	f := newHome(t)
-	f.pas.answer = func(n int, msg string) string {
-		if n == 1 {
-			return pasAck("AR", msg)
-		}
-		return ""
-	}
+	f.pas.answer = notNow
 	f.open(t)
 	f.trace(t, unnumbered)
 	f.settle(t)
@@ -202,12 +200,7 @@ func TestUpdateUndoesNoEdit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newHome(t)
 			f.handler.UpdateProfile = tt.profile
-			f.pas.answer = func(n int, msg string) string {
-				if n == 1 {
-					return pasAck("AR", msg)
-				}
-				return ""
-			}
+			f.pas.answer = notNow
 			f.open(t)
 			f.trace(t, unnumbered)
 			f.settle(t)
