@@ -66,7 +66,7 @@ func TestCrashes(t *testing.T) {
 		t.Errorf("I5: %s %s was answered in two ways", a.kind, a.controlID)
 	}
 	r := newReckoning(t, db, stories, c)
-	r.checkUpdates(t)
+	r.checkUpdates(t, left)
 	r.checkLetters(t, db)
 	r.checkOrder(t)
 	r.checkItems(t)
