@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,32 +23,24 @@ func AnchorEntry(heads []Head, own string) Entry {
 	return Entry{Kind: Anchored, Facts: Facts{Heads: named}}
 }
 
-// anchored notes the heads that e names, or says what is wrong with it.
-func (w *Walk) anchored(e Event) string {
+// anchored notes the heads that e names, but for those that have not moved since latest, or says what
+// is wrong with it. All are noted: a chain that was cut off and went on has its newest one again.
+func (w *Walk) anchored(e Event, latest map[string]Head) string {
 	facts, err := e.Facts()
 	if err != nil {
 		return "document cannot be read"
 	}
-	for chain, text := range facts.Heads {
-		h, ok := parseHead(chain, text)
+	for _, chain := range slices.Sorted(maps.Keys(facts.Heads)) {
+		h, ok := parseHead(chain, facts.Heads[chain])
 		if !ok {
 			return "a head that it names cannot be read"
 		}
-		w.note(h)
+		if latest[chain] != h {
+			latest[chain] = h
+			w.Anchored = append(w.Anchored, h)
+		}
 	}
 	return ""
-}
-
-// note keeps the newest head of each chain, by name.
-func (w *Walk) note(h Head) {
-	i, found := slices.BinarySearchFunc(w.Anchored, h.Chain, func(a Head, chain string) int { return strings.Compare(a.Chain, chain) })
-	switch {
-	case !found:
-		w.Anchored = slices.Insert(slices.Clip(w.Anchored), i, h)
-	case h.Seq >= w.Anchored[i].Seq:
-		w.Anchored = slices.Clone(w.Anchored) // who was told of the walk so far may keep it
-		w.Anchored[i] = h
-	}
 }
 
 func parseHead(chain, text string) (h Head, ok bool) {
@@ -62,33 +56,46 @@ func parseHead(chain, text string) (h Head, ok bool) {
 }
 
 // CheckHeads says which of the heads, kept elsewhere or named by other chains, are not events of
-// their chains any more. Errors mean that the journal could not be read.
+// their chains any more. It reads each chain from the first of its heads on. Errors mean that the
+// journal could not be read.
 func CheckHeads(ctx context.Context, a Audit, heads []Head) ([]Break, error) {
-	var breaks []Break
+	byChain := make(map[string][]Head)
 	for _, h := range heads {
-		what, err := h.lost(ctx, a)
+		byChain[h.Chain] = append(byChain[h.Chain], h)
+	}
+	var breaks []Break
+	for _, chain := range slices.Sorted(maps.Keys(byChain)) {
+		found, err := lost(ctx, a, byChain[chain])
 		if err != nil {
-			return breaks, fmt.Errorf("store: check heads: %s: %w", h.Chain, err)
+			return breaks, fmt.Errorf("store: check heads: %s: %w", chain, err)
 		}
-		if what != "" {
-			breaks = append(breaks, Break{h.Chain, h.Seq, what})
-		}
+		breaks = append(breaks, found...)
 	}
 	return breaks, nil
 }
 
-// lost says what is wrong with the event that h is the position of, or "".
-func (h Head) lost(ctx context.Context, a Audit) (string, error) {
-	for e, err := range a.Events(ctx, Query{Chain: h.Chain, From: h.Seq}) {
-		switch {
-		case err != nil:
-			return "", err
-		case e.Seq != h.Seq:
-			return "missing, although it was the head once", nil
-		case e.Hash != h.Hash:
-			return "hash is not the one it had as the head", nil
+// lost says which of the heads of one chain are not there.
+func lost(ctx context.Context, a Audit, heads []Head) (breaks []Break, err error) {
+	slices.SortStableFunc(heads, func(x, y Head) int { return cmp.Compare(x.Seq, y.Seq) })
+	left := heads
+	for e, err := range a.Events(ctx, Query{Chain: heads[0].Chain, From: heads[0].Seq}) {
+		if err != nil {
+			return nil, err
 		}
-		return "", nil
+		for ; len(left) > 0 && left[0].Seq <= e.Seq; left = left[1:] {
+			switch h := left[0]; {
+			case h.Seq < e.Seq:
+				breaks = append(breaks, Break{h.Chain, h.Seq, "missing, although it was the head once"})
+			case h.Hash != e.Hash:
+				breaks = append(breaks, Break{h.Chain, h.Seq, "hash is not the one it had as the head"})
+			}
+		}
+		if len(left) == 0 {
+			return breaks, nil
+		}
 	}
-	return "missing: the chain was longer once", nil
+	for _, h := range left {
+		breaks = append(breaks, Break{h.Chain, h.Seq, "missing: the chain was longer once"})
+	}
+	return breaks, nil
 }

@@ -72,12 +72,15 @@ func TestVerifyCollectsAnchors(t *testing.T) {
 		heads(Head{Chain: "main", Seq: 5, Hash: a}, Head{Chain: "new"}),
 		heads(Head{Chain: "two", Seq: 1, Hash: a}, Head{Chain: "one", Seq: 9, Hash: a}),
 		heads(Head{Chain: "two", Seq: 3, Hash: b}, Head{Chain: "one", Seq: 8, Hash: b}),
+		heads(Head{Chain: "two", Seq: 3, Hash: b}, Head{Chain: "one", Seq: 8, Hash: b}),
 	)}
 	w, err := Verify(t.Context(), m, "main", false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Head{{Chain: "one", Seq: 9, Hash: a}, {Chain: "two", Seq: 3, Hash: b}}
+	want := []Head{
+		{Chain: "one", Seq: 9, Hash: a}, {Chain: "two", Seq: 1, Hash: a}, {Chain: "one", Seq: 8, Hash: b}, {Chain: "two", Seq: 3, Hash: b},
+	}
 	if diff := cmp.Diff(want, w.Anchored); diff != "" {
 		t.Errorf("Anchored (-want +got):\n%s", diff)
 	}
@@ -100,8 +103,8 @@ func TestCheckHeads(t *testing.T) {
 		good, {Chain: "main", Seq: 4}, {Chain: "main", Seq: 5, Hash: last.Hash}, {Chain: "gone", Seq: 1},
 	})
 	want := []Break{
-		{"main", 4, "hash is not the one it had as the head"}, {"main", 5, "missing: the chain was longer once"},
 		{"gone", 1, "missing: the chain was longer once"},
+		{"main", 4, "hash is not the one it had as the head"}, {"main", 5, "missing: the chain was longer once"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("CheckHeads() error %v (-want +got):\n%s", err, diff)

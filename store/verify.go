@@ -27,7 +27,7 @@ type Walk struct {
 	Events   int64
 	Bodies   int64  // checked against their digests
 	Dropped  int64  // not kept any more, as an event of kind [BodiesDropped] says
-	Anchored []Head // of other chains, the newest of each that the chain names, by name; without times
+	Anchored []Head // of other chains, every one that the chain names, in order, those that did not move once; without times
 }
 
 // Verify walks one chain from its first event to its head: no gap, each hash right, each
@@ -37,7 +37,7 @@ type Walk struct {
 // chain could not be read. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
 	w := Walk{Head: Head{Chain: chain}}
-	check := bodyCheck{audit: a}
+	check, latest := bodyCheck{audit: a}, make(map[string]Head)
 	for e, err := range a.Events(ctx, Query{Chain: chain, From: 1}) {
 		if err != nil {
 			return w, fmt.Errorf("store: verify %s: %w", chain, err)
@@ -51,7 +51,7 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 			}
 		}
 		if e.Kind == Anchored {
-			if what := w.anchored(e); what != "" {
+			if what := w.anchored(e, latest); what != "" {
 				return w, &Break{chain, e.Seq, what}
 			}
 		}

@@ -33,6 +33,9 @@ func auditDropBodies(ctx context.Context, c console, args []string) error {
 	if err := d.read(before, time.Now()); err != nil {
 		return err
 	}
+	if err := d.spareResends(time.Now()); err != nil {
+		return err
+	}
 	if !d.yes && !interactive(c.In) {
 		return usageError("nobody can be asked here; give --yes")
 	}
@@ -56,6 +59,16 @@ func (d *dropping) read(before string, now time.Time) (err error) {
 			int(store.LeastAge.Hours()/24)))
 	}
 	return d.check()
+}
+
+// spareResends refuses what the windows of the settings reach: a resend is answered with what is stored.
+func (d *dropping) spareResends(now time.Time) error {
+	cfg, _ := readConfig() // its faults are told when the store is opened
+	reach := max(cfg.DuplicateWindow, cfg.DuplicateQueries) + 24*time.Hour
+	if d.before.After(now.Add(-reach)) {
+		return usageError(fmt.Sprintf("--before is less than %s ago, which is how far %sDUPLICATE_WINDOW reaches, and a day: a stored answer may have to be sent again", reach, prefix))
+	}
+	return nil
 }
 
 // interactive tells whether somebody can answer.

@@ -106,12 +106,14 @@ func TestNothingIsDroppedUnrecorded(t *testing.T) {
 
 func TestDropBodiesUsage(t *testing.T) {
 	newJournal(t)
+	t.Setenv(prefix+"DUPLICATE_WINDOW", "720h")
 	for args, says := range map[string]string{
 		"--reason x --yes":                           "--before is missing",
 		"--before 2026-01-01 --yes":                  "--reason is missing",
 		"--before soon --reason x --yes":             "--before is not a time",
 		"--before 191h --reason x --yes":             "--before is less than 8 days ago",
 		"--before 2999-01-01 --reason x --yes":       "--before is less than 8 days ago",
+		"--before 300h --reason x --yes":             "which is how far SPINETRACE_DUPLICATE_WINDOW reaches",
 		"--before 2026-01-01 --reason x":             "nobody can be asked here; give --yes",
 		"--before 2026-01-01 --reason x --yes --as=": "--as must name",
 	} {

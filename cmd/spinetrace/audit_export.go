@@ -109,11 +109,12 @@ func (x *exporting) read(now time.Time) (err error) {
 
 // check says what else is wrong, before anybody is recorded as looking.
 func (x *exporting) check(c console) error {
+	if err := checkWho(x.who, "exports"); err != nil {
+		return err
+	}
 	switch {
 	case exportFormats[x.format] == nil:
 		return usageError("--format is not one of " + strings.Join(slices.Sorted(maps.Keys(exportFormats)), ", "))
-	case x.who == "":
-		return usageError("--as must name who exports")
 	case x.bodies && x.format != "fhir":
 		return usageError("--bodies goes with --format fhir")
 	case (x.replies || x.force) && x.format != "hl7":

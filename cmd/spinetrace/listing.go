@@ -107,7 +107,11 @@ func (p page[R]) csv(w io.Writer) error {
 	out := csv.NewWriter(w)
 	err := out.Write(append(slices.Clone(p.columns), confidential))
 	for _, r := range p.rows {
-		err = errors.Join(err, out.Write(append(r.values(false), "")))
+		var cells []string
+		for _, value := range r.values(false) {
+			cells = append(cells, harmless(value))
+		}
+		err = errors.Join(err, out.Write(append(cells, "")))
 	}
 	err = errors.Join(err, out.Write(append(make([]string, len(p.columns)), p.end())))
 	out.Flush()

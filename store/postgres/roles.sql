@@ -24,7 +24,10 @@ $$;
 
 grant usage on schema public to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 grant select on schema_version, chain, event, exchange, reply, body, ending, mention, seen
-  to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
+  to spinetrace_runtime, spinetrace_reader;
+-- To clear away nobody has to read a patient's messages.
+revoke select on exchange, reply, body, ending, mention from spinetrace_pruner;
+grant select on schema_version, chain, event, seen to spinetrace_pruner;
 grant execute on function spinetrace_partitions_until
   to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 
