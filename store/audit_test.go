@@ -109,6 +109,11 @@ func TestCheckHeads(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("CheckHeads() error %v (-want +got):\n%s", err, diff)
 	}
+	// A chain that was cut off and went on has its newest head; an older one tells.
+	regrown := []Head{{"main", 3, time.Time{}, Hash{1}}, good}
+	if got, err := CheckHeads(t.Context(), m, regrown); err != nil || len(got) != 1 || got[0].Seq != 3 {
+		t.Errorf("CheckHeads() = %v, error %v; want a break at 3", got, err)
+	}
 	m.events = m.events[3:]
 	if got, err := CheckHeads(t.Context(), m, []Head{{Chain: "main", Seq: 2}}); err != nil || len(got) != 1 || got[0].Seq != 2 {
 		t.Errorf("CheckHeads() = %v, error %v; want a break at 2", got, err)

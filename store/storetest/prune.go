@@ -377,7 +377,7 @@ func testAnchors(t *testing.T, db Database) {
 	commit(t, one, exchanged("PAS3"))
 
 	w := verify(t, one, "two")
-	if len(w.Anchored) != 1 || w.Anchored[0] != want[0] || want[0].Seq != 2 {
+	if len(w.Anchored) != 2 || w.Anchored[0].Seq != 1 || w.Anchored[1] != want[0] || want[0].Seq != 2 {
 		t.Errorf("anchored %v, want %v", w.Anchored, want)
 	}
 	wantBreaks := func(n int, heads ...store.Head) {
