@@ -131,7 +131,7 @@ func testDrop(t *testing.T, db Database) {
 	if w := verify(t, old, "main"); w.Dropped != 4 || w.Bodies != 10 {
 		t.Errorf("verified %d bodies and %d dropped ones, want 10 and 4", w.Bodies, w.Dropped)
 	}
-	if found, err := s.Search(deadline(t), store.Search{Chain: "main", Limit: 99}); err != nil || len(found) != 7 {
+	if found, err := old.Search(deadline(t), store.Search{Chain: "main", Limit: 99}); err != nil || len(found) != 7 {
 		t.Errorf("Search() = %d exchanges, error %v; want all 7", len(found), err)
 	}
 }
