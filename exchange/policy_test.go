@@ -501,9 +501,9 @@ func (p *policy) Trace(ctx context.Context, req pds.Request) (pds.Result, error)
 		p.hand(&handed{text: l.meanwhile}, false)
 		p.current = current
 	}
-	if l.late && p.current != nil {
-		p.current.cancel()
-		<-p.current.answered
+	if current := p.current; l.late && current != nil {
+		current.cancel()
+		<-current.answered // p.current may be another's by then
 	}
 	res, named := l.result(req)
 	if l.fails == nil {
