@@ -1,6 +1,6 @@
 // Command gotest runs go test with the arguments it is given and prints what
-// go test would, and then what it would not: every test that skipped, with its
-// reason.
+// go test would, and then what it would not: every test that failed, with what it
+// said, and every one that skipped, with its reason.
 //
 //	go run ./scripts/gotest -race ./...
 //

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,7 @@ type event struct {
 type report struct {
 	w                       io.Writer
 	held                    map[[2]string]*bytes.Buffer // by package and test
-	skips                   []string
+	skips, fails            []string
 	passed, failed, skipped int
 }
 
@@ -100,7 +101,10 @@ func (r *report) endTest(e event) {
 		r.skips = append(r.skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, trimmed(r.release(e.Package, e.Test))))
 	case "fail":
 		r.failed++
-		r.show(r.release(e.Package, e.Test))
+		said := r.release(e.Package, e.Test)
+		r.fails = append(r.fails, fmt.Sprintf("%s %s", e.Package, e.Test))
+		r.fails = append(r.fails, complaints(said)...)
+		r.show(said)
 	}
 }
 
@@ -131,10 +135,33 @@ func (r *report) undecided(pkg string) []string {
 }
 
 func (r *report) summary() {
+	if len(r.fails) > 0 {
+		fmt.Fprintf(r.w, "\nFailed:\n  %s\n", strings.Join(r.fails, "\n  "))
+	}
 	if len(r.skips) > 0 {
 		fmt.Fprintf(r.w, "\nSkipped:\n  %s\n", strings.Join(r.skips, "\n  "))
 	}
 	fmt.Fprintf(r.w, "\n%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
+}
+
+const (
+	mostComplaints   = 20  // of one test, repeated in the summary
+	longestComplaint = 400 // bytes
+)
+
+// fromTest is a line that a test itself said, with its place.
+var fromTest = regexp.MustCompile(`^ +\w+_test\.go:\d+: `)
+
+// complaints returns the first lines that a failed test said itself, without what servers logged
+// beside it, which may be a thousand times as much.
+func complaints(said []byte) (lines []string) {
+	for line := range bytes.Lines(said) {
+		if fromTest.Match(line) && len(lines) < mostComplaints {
+			line = bytes.TrimSpace(line)
+			lines = append(lines, "  "+string(line[:min(len(line), longestComplaint)]))
+		}
+	}
+	return lines
 }
 
 // show writes to the terminal, whose errors nobody could be told of.

@@ -21,6 +21,7 @@ const events = `{"Action":"start","Package":"p"}
 {"Action":"output","Package":"p","Output":"ok  \tp\t0.010s\n"}
 {"Action":"pass","Package":"p"}
 {"Action":"output","Package":"q","Test":"TestBad","Output":"    b_test.go:3: got 1, want 2\n"}
+{"Action":"output","Package":"q","Test":"TestBad","Output":"        what a server logged\n"}
 {"Action":"output","Package":"q","Test":"TestBad","Output":"--- FAIL: TestBad (0.00s)\n"}
 {"Action":"fail","Package":"q","Test":"TestBad"}
 {"Action":"output","Package":"q","Test":"TestPanics","Output":"panic: boom\n"}
@@ -34,12 +35,17 @@ go: something that is no event
 
 const shown = `ok  	p	0.010s
     b_test.go:3: got 1, want 2
+        what a server logged
 --- FAIL: TestBad (0.00s)
 panic: boom
 FAIL	q	0.020s
 ?   	r	[no test files]
 s.go:1:1: syntax error
 go: something that is no event
+
+Failed:
+  q TestBad
+    b_test.go:3: got 1, want 2
 
 Skipped:
   p TestSchema: a_test.go:9: no schemas here
