@@ -306,8 +306,8 @@ func (h *Handler) adtAgain(m *hl7v2.Message, s subject, f store.Found) reply {
 		d.number = numberKept
 	}
 	r := h.adtResult(m, s, d, n, "unchanged since exchange "+f.Exchange.String())
-	switch plain := h.adtPlain(m, f.Outcome, s.say(textOf[f.Outcome]), r.reason); {
-	case h.accepts(m), h.Plain: // the answer brings no result home
+	if h.accepts(m) || h.Plain { // the answer brings no result home
+		plain := h.adtPlain(m, f.Outcome, s.say(textOf[f.Outcome]), r.reason)
 		r.bytes, r.ack = plain.bytes, plain.ack
 	}
 	return r

@@ -97,7 +97,11 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 	if s.before.Gone() { // what was told of a number before it was taken away is over
 		last = store.Told{}
 	}
-	p := h.person(m, readPerson(last.Doc))
+	before := readPerson(last.Doc)
+	p := h.person(m, before)
+	if h.Updates || h.Forwards {
+		p.Raw = h.rawDigests(m, before.Raw)
+	}
 	s.told = store.Told{At: h.recorded(m, known.arrived), Exchange: known.exchange, Doc: p.doc()}
 	s.told.NHSNumber, s.told.Status = ids.told(last)
 	if status := h.status(m); status != "" {
@@ -247,9 +251,6 @@ func (h *Handler) person(m *hl7v2.Message, before person) person {
 	}
 	if valued(m, pathPractice) {
 		p.PracticeName, p.Practice = m.Get(pathPracticeName), m.Get(pathPracticeCode)
-	}
-	if h.Updates || h.Forwards {
-		p.Raw = h.rawDigests(m, before.Raw)
 	}
 	return p
 }

@@ -414,7 +414,7 @@ func subjectOf(key store.PatientKey, exchange store.ID) string {
 	if key.LocalID == "" {
 		return exchange.String()
 	}
-	return key.Authority + "^" + key.LocalID
+	return idText(key)
 }
 
 // settle commits how an attempt at a letter ended, tells of it, and says when to look again.

@@ -31,7 +31,7 @@ func (x *exchange) sequel(r reply, late bool) (sequel, error) {
 		return f, nil
 	}
 	known := x.recall()
-	if r.fresh && !x.plan.query {
+	if r.fresh && r.record != nil && !x.plan.query {
 		r.differences = x.h.person(x.m, person{}).differences(r.record)
 	}
 	f.differences, f.items = r.differences, x.items(r, known)
@@ -88,20 +88,22 @@ func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
 	if r.status == "" || r.echo || len(x.plan.subject.keys) == 0 || !x.changes(r) {
 		return // without a local number the PAS could not tell whom it is about
 	}
+	tells := x.h.tells(x.m, x.plan.subject.ids)
+	switch r.number {
+	case numberFound:
+		tells.number = r.found.Digits()
+	case numberOmitted, numberNulled:
+		tells.number = ""
+	default:
+	}
+	now := x.h.Now()
 	for _, destination := range x.h.updated(late) {
-		tells := x.h.tells(x.m, x.plan.subject.ids)
-		switch r.number {
-		case numberFound:
-			tells.number = r.found.Digits()
-		case numberOmitted, numberNulled:
-			tells.number = ""
-		default:
-		}
+		recent := known.updates(destination, x.plan.subject.key(), now.Add(-echoTime))
 		l := store.Letter{
-			Destination: destination, Kind: store.Update, ControlID: x.updateName(destination, r.outcome, known),
+			Destination: destination, Kind: store.Update, ControlID: x.updateName(r.outcome, recent),
 			Basis: basis(x.plan.subject.told), Mark: tells.mark(strings.TrimPrefix(r.status, statusPrefix)),
 		}
-		switch known.before(l, x.plan.subject, x.h.Now()) {
+		switch x.before(l, recent, now) {
 		case toldAlready:
 			continue
 		case toldTooOften:
@@ -120,8 +122,7 @@ func (x *exchange) update(f *sequel, r reply, late bool, known *recall) {
 
 // updateName is the control id of an update. One that was withdrawn does not stand in the way of the
 // same result, found again later.
-func (x *exchange) updateName(destination string, o store.Outcome, known *recall) string {
-	recent := known.updates(destination, x.plan.subject.key(), x.h.Now().Add(-echoTime))
+func (x *exchange) updateName(o store.Outcome, recent []store.Letter) string {
 	for generation := 0; ; generation++ {
 		name := letterName(x.id, store.Update, o, generation)
 		if !slices.ContainsFunc(recent, func(l store.Letter) bool { return l.ControlID == name && l.State == store.Dropped }) {
@@ -164,15 +165,14 @@ const (
 	toldTooOften            // it would be one update too many
 )
 
-// before compares an update with those before it.
-func (k *recall) before(l store.Letter, s subject, now time.Time) toldBefore {
-	recent := k.updates(l.Destination, s.key(), now.Add(-echoTime))
+// before compares an update with the recent ones, of which the newest is the first.
+func (x *exchange) before(l store.Letter, recent []store.Letter, now time.Time) toldBefore {
 	if len(recent) > 0 {
 		last := recent[0]
 		// One that waits and rests on other fields is overtaken: it will not be delivered.
 		unknowing := last.State == store.Waiting && last.Basis == l.Basis ||
-			last.State == store.Delivered && last.At.After(s.told.At)
-		if last.Mark == l.Mark && last.Exchange != k.exchange && unknowing {
+			last.State == store.Delivered && last.At.After(x.plan.subject.told.At)
+		if last.Mark == l.Mark && last.Exchange != x.id && unknowing {
 			return toldAlready
 		}
 	}
