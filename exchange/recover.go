@@ -37,15 +37,9 @@ func (h *Handler) Recover(ctx context.Context, j store.Journal, chain string) (i
 
 // unanswered returns the exchanges near the end of a chain that have no reply.
 func (h *Handler) unanswered(ctx context.Context, chain string) (map[store.ID]time.Time, error) {
-	heads, err := h.Audit.Heads(ctx)
+	head, err := store.HeadOf(ctx, h.Audit, chain)
 	if err != nil {
 		return nil, err
-	}
-	var head store.Head
-	for _, at := range heads {
-		if at.Chain == chain {
-			head = at
-		}
 	}
 	open := make(map[store.ID]time.Time)
 	var last time.Time

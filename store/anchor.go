@@ -55,6 +55,20 @@ func parseHead(chain, text string) (h Head, ok bool) {
 	return h, true
 }
 
+// HeadOf returns the newest event's position in one chain: the zero Seq if there is none.
+func HeadOf(ctx context.Context, a Audit, chain string) (Head, error) {
+	heads, err := a.Heads(ctx)
+	if err != nil {
+		return Head{}, err
+	}
+	for _, h := range heads {
+		if h.Chain == chain {
+			return h, nil
+		}
+	}
+	return Head{Chain: chain}, nil
+}
+
 // CheckHeads says which of the heads, kept elsewhere or named by other chains, are not events of
 // their chains any more. It reads each chain from the first of its heads on. Errors mean that the
 // journal could not be read.

@@ -21,9 +21,7 @@ type anchors struct {
 
 // keepAnchoring writes the heads of the other chains down until ctx ends. Stop does it once more.
 func (s *service) keepAnchoring(ctx context.Context) {
-	select {
-	case <-s.starting:
-	case <-ctx.Done():
+	if !s.awaitStart(ctx) {
 		return
 	}
 	again := time.NewTicker(anchorEvery)

@@ -109,11 +109,6 @@ func onlyNumbered(f store.Facts) []givenRecord {
 	return []givenRecord{{Identifiers: []identifier{{ID: f.NHSFound, Type: "NH"}}}}
 }
 
-var (
-	msaCode = hl7v2.MustPath("MSA-1")
-	msaText = hl7v2.MustPath("MSA-3")
-)
-
 // read takes the values from the stored bytes of a reply. It returns false if there was none.
 func (a *givenAnswer) read(e toldEvent) bool {
 	reply, ok := store.FindPart(e.parts, store.Reply)
@@ -126,7 +121,7 @@ func (a *givenAnswer) read(e toldEvent) bool {
 		a.Missing = "the answer cannot be read as a message"
 		return true
 	}
-	a.Ack, a.Text = m.Get(msaCode), m.Get(msaText)
+	a.Ack, a.Text = m.Get(msa1), m.Get(msa3)
 	for s := range m.Segments() {
 		if s.Name() == "PID" {
 			a.Patients = append(a.Patients, recordOf(s))

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +20,6 @@ import (
 	"spinetrace/hl7v2"
 	"spinetrace/mllp"
 	"spinetrace/pds"
-	"spinetrace/pds/pdstest"
-	"spinetrace/testdata"
 )
 
 // loading is what `load` was asked to do.
@@ -79,7 +76,7 @@ func writePeople(w io.Writer, n int) error {
 	err := out.Write([]string{"NHS_NUMBER", "DATE_OF_BIRTH", "FAMILY_NAME", "GIVEN_NAME", "GENDER", "ADDRESS_LINE_2", "ADDRESS_LINE_4", "POST_CODE"})
 	for _, p := range invented(n) {
 		err = errors.Join(err, out.Write([]string{
-			p.NHSNumber.Digits(), p.BirthDate.Digits(), p.Family, p.Given[0], map[pds.Sex]string{pds.SexMale: "Male", pds.SexFemale: "Female"}[p.Sex],
+			p.NHSNumber.Digits(), p.BirthDate.Digits(), p.Family, p.Given[0], sexWords[p.Sex],
 			p.Home.Lines[1], p.Home.Lines[3], p.Home.Postcode,
 		}))
 	}
@@ -87,12 +84,17 @@ func writePeople(w io.Writer, n int) error {
 	return errors.Join(err, out.Error())
 }
 
+var (
+	sexWords   = map[pds.Sex]string{pds.SexMale: "Male", pds.SexFemale: "Female"} // as files of people have them
+	sexLetters = map[pds.Sex]string{pds.SexMale: "M", pds.SexFemale: "F", pds.SexNotSpecified: "A", pds.SexNotKnown: "U"}
+)
+
 // invented makes up people whom no other resembles: numbers, names and birth dates all differ.
 func invented(n int) []pds.Patient {
 	var people []pds.Patient
 	for i := 0; len(people) < n; i++ {
-		number, err := pds.ParseNHSNumber(withCheckDigit(999_000_000 + i))
-		if err != nil {
+		number, ok := numbered(999_000_000 + i)
+		if !ok {
 			continue
 		}
 		born := time.Date(1930, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, i%30_000)
@@ -106,13 +108,15 @@ func invented(n int) []pds.Patient {
 	return people
 }
 
-// withCheckDigit appends the digit of Modulus 11; where that is 10 the number is none.
-func withCheckDigit(nine int) string {
-	digits, sum := strconv.Itoa(nine), 0
-	for i, d := range []byte(digits) {
-		sum += int(d-'0') * (10 - i)
+// numbered returns the NHS number that begins with nine digits. There is none to one beginning in
+// eleven.
+func numbered(nine int) (n pds.NHSNumber, ok bool) {
+	for check := range 10 {
+		if n, err := pds.ParseNHSNumber(fmt.Sprintf("%09d%d", nine, check)); err == nil {
+			return n, true
+		}
 	}
-	return digits + strconv.Itoa((11-sum%11)%11)
+	return n, false
 }
 
 // lettered writes a number as letters, as a name may hold them.
@@ -122,16 +126,7 @@ func lettered(n int) string {
 
 // read returns the people to send about.
 func (l *loading) read() ([]pds.Patient, error) {
-	source := io.Reader(bytes.NewReader(testdata.People))
-	if l.people != "" {
-		f, err := os.Open(l.people)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		source = f
-	}
-	people, err := pdstest.ReadPeople(source)
+	people, err := readPeople(l.people)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +247,7 @@ func (s *stream) message(n int64) []byte {
 	}
 	given := strings.Join(p.Given[:min(1, len(p.Given))], "")
 	fmt.Fprintf(&b, "PID|1||L%07d^^^TEST^MR%s||%s^%s^^^%s^^L||%s|%s|||%s^^%s^^%s^^H||01130000000^PRN^PH|||||||||||||||||||%s\r",
-		i, number, p.Family, given, p.Title, p.BirthDate.Digits(), map[pds.Sex]string{pds.SexMale: "M", pds.SexFemale: "F", pds.SexNotSpecified: "A", pds.SexNotKnown: "U"}[p.Sex],
+		i, number, p.Family, given, p.Title, p.BirthDate.Digits(), sexLetters[p.Sex],
 		p.Home.Lines[1], p.Home.Lines[3], p.Home.Postcode, status)
 	b.WriteString("NK1|1|LOAD^RELATIVE^^^MR^^L|SPO^Spouse|1 MADEUP TERRACE^^LEEDS^^LS99 1AA^^H|01130000001^PRN^PH|01130000002^WPN^PH|NOK^Next of kin\r")
 	b.WriteString("PD1|||MADEUP MEDICAL CENTRE^^Z99901\rPV1|1|O|CLINIC1^^^TEST||||G9999999^MADEUP^DOCTOR|||||||||||V000001\r")

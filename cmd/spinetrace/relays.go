@@ -104,8 +104,7 @@ func (s *service) newRelay(to string, sender exchange.Sender, m *metrics) *excha
 
 // deliver runs a relay once there is a store, until ctx ends.
 func (s *service) deliver(ctx context.Context, r *exchange.Relay) {
-	<-s.starting // it ends with the service, if not before
-	if !s.hasStarted() {
+	if !s.awaitStart(ctx) {
 		return
 	}
 	r.Run(ctx)

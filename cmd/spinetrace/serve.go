@@ -274,14 +274,9 @@ func (s *service) run(ctx context.Context) error {
 
 // work makes the traces that no sender waits for, once there is a store to find them in.
 func (s *service) work(ctx context.Context) {
-	select {
-	case <-s.starting:
-	case <-ctx.Done():
+	if s.awaitStart(ctx) {
+		s.handler.Work(ctx)
 	}
-	if !s.hasStarted() {
-		return
-	}
-	s.handler.Work(ctx)
 }
 
 // post runs the relays until stop ends them: what the last exchange leaves behind may still go.
@@ -336,6 +331,16 @@ func (s *service) sayWhy(ctx context.Context) {
 			s.log.Warn("not ready", "reason", said)
 		}
 	}
+}
+
+// awaitStart waits until the journal knows of this run. It returns false if that did not come to
+// be, or ctx ended first.
+func (s *service) awaitStart(ctx context.Context) bool {
+	select {
+	case <-s.starting:
+	case <-ctx.Done():
+	}
+	return s.hasStarted()
 }
 
 // hasStarted tells whether the journal knows of this run.

@@ -75,7 +75,7 @@ func untilRead(err error) error {
 
 // beginning returns the first rows of this run, and the head that they come behind.
 func (s *service) beginning(ctx context.Context) (last store.Head, entries []store.Entry, err error) {
-	if last, err = headOf(ctx, s.store, s.cfg.Chain); err != nil {
+	if last, err = store.HeadOf(ctx, s.store, s.cfg.Chain); err != nil {
 		return last, nil, err
 	}
 	before, known, err := lastFooting(ctx, s.store, last)
@@ -195,11 +195,7 @@ func schemaVersion(ctx context.Context, cfg *config) (string, error) {
 // keepAccount tells the journal of the clock every hour, and of certificates as they are replaced,
 // until ctx ends.
 func (s *service) keepAccount(ctx context.Context) {
-	select {
-	case <-s.starting:
-	case <-ctx.Done():
-	}
-	if !s.hasStarted() {
+	if !s.awaitStart(ctx) {
 		return
 	}
 	hourly := time.NewTicker(time.Hour)

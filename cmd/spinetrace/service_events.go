@@ -297,17 +297,3 @@ func startedAt(ctx context.Context, db store.Audit, at place) (f store.Facts, ok
 	f, err = found[0].Facts()
 	return f, err == nil, nil
 }
-
-// headOf returns the head of one chain.
-func headOf(ctx context.Context, db store.Audit, chain string) (store.Head, error) {
-	heads, err := db.Heads(ctx)
-	if err != nil {
-		return store.Head{}, err
-	}
-	for _, head := range heads {
-		if head.Chain == chain {
-			return head, nil
-		}
-	}
-	return store.Head{Chain: chain}, nil
-}

@@ -207,7 +207,7 @@ func TestTheLastStartIsFound(t *testing.T) {
 	many := func(n int) { keep(t, db, store.Commit{Entries: slices.Repeat([]store.Entry{{Kind: store.Looked}}, n)}) }
 	look := func(what string, want map[string]string) {
 		t.Helper()
-		head, err := headOf(t.Context(), db, "main")
+		head, err := store.HeadOf(t.Context(), db, "main")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"spinetrace/pds"
 	"spinetrace/pds/pdstest"
 )
 
@@ -53,7 +52,7 @@ var queries = []form{
 		r := p.Record
 		return msh(id, sender, "QBP^Q22^QBP_Q21", "P") + qpd(id,
 			"@PID.5.1.1^"+escape(r.Family), "@PID.5.2^"+escape(first(r.Given)), "@PID.7.1^"+r.BirthDate.Digits(),
-			"@PID.8^"+sexLetter(r.Sex), "@PID.11.5^"+r.Home.Postcode)
+			"@PID.8^"+sexLetters[r.Sex], "@PID.11.5^"+r.Home.Postcode)
 	}},
 	{"Q22 by number", "", func(id, sender string, p *pdstest.Person) string {
 		return msh(id, sender, "QBP^Q22^QBP_Q21", "P") + qpd(id,
@@ -116,7 +115,7 @@ func pid(p *pdstest.Person, ids, reliability string) string {
 	fields[0], fields[1] = "PID", "1"
 	fields[3] = localID(p) + "^^^RXX^MR" + ids
 	fields[5] = escape(r.Family) + "^" + escape(first(r.Given)) + "^^^^^L"
-	fields[7], fields[8] = r.BirthDate.Digits(), sexLetter(r.Sex)
+	fields[7], fields[8] = r.BirthDate.Digits(), sexLetters[r.Sex]
 	fields[11] = escape(r.Home.Lines[1]) + "^^" + escape(r.Home.Lines[3]) + "^^" + r.Home.Postcode + "^^H"
 	fields[32] = reliability
 	return "EVN||20261122115958\r" + strings.Join(fields, "|") + "\r"
@@ -134,10 +133,6 @@ func first(names []string) string {
 		return ""
 	}
 	return names[0]
-}
-
-func sexLetter(s pds.Sex) string {
-	return map[pds.Sex]string{pds.SexMale: "M", pds.SexFemale: "F", pds.SexNotSpecified: "A", pds.SexNotKnown: "U"}[s]
 }
 
 var escapes = strings.NewReplacer(`\`, `\E\`, "|", `\F\`, "^", `\S\`, "&", `\T\`, "~", `\R\`)

@@ -423,6 +423,15 @@ func (s *simulation) writeSettings(b *strings.Builder, settings [][2]string) {
 }
 
 func readPopulation(file string) (*pdstest.Population, error) {
+	people, err := readPeople(file)
+	if err != nil {
+		return nil, err
+	}
+	return pdstest.NewPopulation(people)
+}
+
+// readPeople reads a file of people; "" means those that the program comes with.
+func readPeople(file string) ([]pdstest.Person, error) {
 	var in io.Reader = bytes.NewReader(testdata.People)
 	if file != "" {
 		f, err := os.Open(file)
@@ -432,9 +441,5 @@ func readPopulation(file string) (*pdstest.Population, error) {
 		defer f.Close()
 		in = f
 	}
-	people, err := pdstest.ReadPeople(in)
-	if err != nil {
-		return nil, err
-	}
-	return pdstest.NewPopulation(people)
+	return pdstest.ReadPeople(in)
 }
