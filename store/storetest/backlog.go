@@ -395,29 +395,20 @@ func testItemRejected(t *testing.T, db Database) {
 	large.Doc, loud.Notify = strings.Repeat("x", store.MaxDoc+1), []string{pas, "PAS"}
 	nobody := closing(store.Item{Number: 1})
 	nobody.Closures[0].By = ""
-	for name, c := range map[string]store.Commit{
+	wantRejected(t, s, map[string]store.Commit{
 		"large document": raising(raised("100002", 1), large),
 		"no short word":  raising(loud),
 		"no subject":     raising(store.Item{Kind: store.Conflict, Exchange: exchangeID(1)}),
 		"no item":        closing(store.Item{}),
 		"nobody":         nobody,
-	} {
-		if _, err := s.Commit(deadline(t), c); !errors.Is(err, store.ErrRejected) {
-			t.Errorf("%s: Commit() error = %v, want ErrRejected", name, err)
-		}
-	}
+	})
 	wantItems(t, s, false)
-	if events := collect(t, s, store.Query{Chain: "main"}); len(events) != 0 {
-		t.Errorf("got %d events, want none", len(events))
-	}
 }
 
 // testItemsAtOnce has two instances raise the same items and close them, in different orders.
 func testItemsAtOnce(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	const subjects, callers, rounds = 10, 16, 10
 	together(callers, func(caller int) {
 		s := stores[caller%2]
@@ -545,9 +536,7 @@ func (b *backlog) selected(closed bool, of store.PatientKey) []store.Item {
 // testBacklogModel compares two instances with a backlog in memory over random histories.
 func testBacklogModel(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	patients := []store.PatientKey{key("1"), {LocalID: "1"}}
 	commit(t, stores[0], telling(told(patients[0], 0), told(patients[1], 1)))
 	var before int64

@@ -120,9 +120,7 @@ func testPatient(t *testing.T, db Database) {
 
 // testNewestPart compares with a plain fold what two instances make of random parts.
 func testNewestPart(t *testing.T, db Database) {
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one"}), start(t, db, store.Options{Chain: "two"}),
-	}
+	stores := pair(t, db, store.Options{})
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
@@ -241,9 +239,7 @@ func testPatientTwice(t *testing.T, db Database) {
 }
 
 func testPatientsAtOnce(t *testing.T, db Database) {
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one"}), start(t, db, store.Options{Chain: "two"}),
-	}
+	stores := pair(t, db, store.Options{})
 	const patients, rounds = 20, 15
 	together(16, func(caller int) {
 		for n := range rounds {

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -538,29 +537,20 @@ func testLetterRejected(t *testing.T, db Database) {
 	s := start(t, db, store.Options{})
 	nowhere, loud := letter(1), letter(1)
 	nowhere.Destination, loud.Destination = "", "PAS"
-	for name, c := range map[string]store.Commit{
+	wantRejected(t, s, map[string]store.Commit{
 		"no destination": posting(letter(2), nowhere),
 		"no short word":  posting(loud),
 		"no letter":      dispatching(store.Dispatch{State: store.Delivered}),
 		"long reason":    dispatching(store.Dispatch{Position: 1, State: store.Parked, Reason: strings.Repeat("x", 201)}),
 		"no time":        dispatching(store.Dispatch{Position: 1, State: store.Waiting}),
-	} {
-		if _, err := s.Commit(deadline(t), c); !errors.Is(err, store.ErrRejected) {
-			t.Errorf("%s: Commit() error = %v, want ErrRejected", name, err)
-		}
-	}
+	})
 	wantLetters(t, s, store.Waiting)
-	if events := collect(t, s, store.Query{Chain: "main"}); len(events) != 0 {
-		t.Errorf("got %d events, want none", len(events))
-	}
 }
 
 // testRelays has two instances deliver to two destinations at once. Nobody's lease ends.
 func testRelays(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	destinations := []string{pas, "clerks"}
 	const letters = 60
 	for n := range letters {
@@ -612,9 +602,7 @@ func testRelays(t *testing.T, db Database) {
 // testLettersAtOnce has two instances add the same letters and settle others, in different orders.
 func testLettersAtOnce(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	const letters, rounds = 20, 10
 	old := posting()
 	for i := range letters {

@@ -88,9 +88,7 @@ func (o *outbox) next(by int, now time.Time, destination string, lease time.Dura
 // testOutboxModel compares two instances with an outbox in memory over random histories.
 func testOutboxModel(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	destination := rapid.SampledFrom([]string{pas, "clerks"})
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {

@@ -68,8 +68,10 @@ func kept(t *testing.T, s store.Store, exchange store.ID) bool {
 	return bodies > 0
 }
 
-func testDrop(t *testing.T, db Database) {
-	old, then := past(t, db, store.Options{})
+// oldAndYoung commits exchanges to a store whose clock is behind: some may lose their bodies an hour
+// after then, of others something is still to be done.
+func oldAndYoung(t *testing.T, db Database, old store.Store, then time.Time) map[string]store.ID {
+	t.Helper()
 	commitAt := func(s store.Store, at time.Time, controlID string, change func(*store.Commit)) store.ID {
 		c := exchanged(controlID)
 		c.Exchange = idAt(at)
@@ -106,7 +108,12 @@ func testDrop(t *testing.T, db Database) {
 		settled.Dispatched = append(settled.Dispatched, store.Dispatch{Position: letters[i+1].Position, State: state})
 	}
 	commit(t, old, settled)
+	return exchanges
+}
 
+func testDrop(t *testing.T, db Database) {
+	old, then := past(t, db, store.Options{})
+	exchanges := oldAndYoung(t, db, old, then)
 	s, before := pruner(t, db), then.Add(time.Hour)
 	n, err := s.CountBodies(deadline(t), before)
 	if err != nil || n != 2 {

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -360,27 +359,18 @@ func testWorkRejected(t *testing.T, db Database) {
 	s := start(t, db, store.Options{})
 	long := item("100001", 1)
 	long.Reason = strings.Repeat("x", 201)
-	for name, c := range map[string]store.Commit{
+	wantRejected(t, s, map[string]store.Commit{
 		"no exchange":  working(store.Work{Patient: key("100001"), Kind: store.Put, Due: began}),
 		"long reason":  working(item("100002", 1), long),
 		"two outcomes": settling(store.Settlement{Exchange: store.NewID(), Again: began, Park: true}),
-	} {
-		if _, err := s.Commit(deadline(t), c); !errors.Is(err, store.ErrRejected) {
-			t.Errorf("%s: Commit() error = %v, want ErrRejected", name, err)
-		}
-	}
+	})
 	wantQueue(t, s, false)
-	if events := collect(t, s, store.Query{Chain: "main"}); len(events) != 0 {
-		t.Errorf("got %d events, want none", len(events))
-	}
 }
 
 // testWorkers has two instances do thousands of items. Nobody's lease ends.
 func testWorkers(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	const items, workers = 2000, 16
 	together(workers, func(i int) {
 		for n := i; n < items; n += workers * 10 {
@@ -435,9 +425,7 @@ func testWorkers(t *testing.T, db Database) {
 // testWorkAtOnce has two instances add the same items and settle them, in different orders.
 func testWorkAtOnce(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	const items, rounds = 20, 10
 	together(16, func(caller int) {
 		for n := range rounds {

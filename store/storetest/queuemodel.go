@@ -80,9 +80,7 @@ func (q queue) claim(now time.Time, n int, lease time.Duration) []store.Work {
 // testQueueModel compares two instances with a queue in memory over random histories.
 func testQueueModel(t *testing.T, db Database) {
 	clock := queueClock()
-	stores := []store.Store{
-		start(t, db, store.Options{Chain: "one", Now: clock.Now}), start(t, db, store.Options{Chain: "two", Now: clock.Now}),
-	}
+	stores := pair(t, db, store.Options{Now: clock.Now})
 	rapid.Check(t, func(rt *rapid.T) {
 		drain(t, stores[0])
 		q := make(queue)

@@ -79,6 +79,14 @@ func start(tb testing.TB, db Database, o store.Options) store.Store {
 	return s
 }
 
+// pair starts two instances, each with a chain of its own.
+func pair(tb testing.TB, db Database, o store.Options) []store.Store {
+	tb.Helper()
+	one, two := o, o
+	one.Chain, two.Chain = "one", "two"
+	return []store.Store{start(tb, db, one), start(tb, db, two)}
+}
+
 func stop(tb testing.TB, s store.Store) {
 	tb.Helper()
 	if err := s.Close(); err != nil {
