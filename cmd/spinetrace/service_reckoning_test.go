@@ -428,8 +428,12 @@ func (r *reckoning) checkWork(t *testing.T, left []store.Work) {
 	}
 }
 
+// atRest is how long nothing may be due before a service is said to be idle: what becomes due while it
+// is being stopped would end half-way.
+const atRest = 30 * time.Second
+
 // awaitIdle waits until nothing is on its way, in the queue or in the outbox, of what can be tried
-// within a time. It returns what is left: parked traces, and those whose next attempt is later.
+// within a time, or soon. It returns what is left: parked traces, and those whose next attempt is later.
 func awaitIdle(t *testing.T, db store.Store, d time.Duration) (left []store.Work) {
 	t.Helper()
 	late := time.Now().Add(d)
@@ -442,14 +446,14 @@ func awaitIdle(t *testing.T, db store.Store, d time.Duration) (left []store.Work
 		}
 		busy, left = nil, nil
 		for _, w := range all {
-			if w.Ready().Before(late) {
+			if ready := w.Ready(); ready.Before(late) || time.Until(ready) < atRest {
 				busy = append(busy, w)
 			} else {
 				left = append(left, w)
 			}
 		}
 	}
-	within(t, d+patience, func() bool {
+	within(t, d+atRest+patience, func() bool {
 		if work(); len(busy) > 0 {
 			return false
 		}
