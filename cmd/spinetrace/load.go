@@ -140,15 +140,28 @@ func (l *loading) read() ([]pds.Patient, error) {
 	return all, nil
 }
 
-// run sends, and prints what was measured.
+// run sends, and prints what was measured. It returns an error if an answer was missing or other than
+// AA or CA.
 func (l *loading) run(ctx context.Context, w io.Writer) error {
-	tlsConfig, err := l.tls.config()
+	r, err := l.measure(ctx)
+	if r.Messages+r.Unanswered > 0 {
+		err = errors.Join(err, r.print(w, l.json))
+	}
 	if err != nil {
 		return err
 	}
+	return r.judge()
+}
+
+// measure sends.
+func (l *loading) measure(ctx context.Context) (loaded, error) {
+	tlsConfig, err := l.tls.config()
+	if err != nil {
+		return loaded{}, err
+	}
 	people, err := l.read()
 	if err != nil {
-		return err
+		return loaded{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.lasts)
 	defer cancel()
@@ -159,7 +172,7 @@ func (l *loading) run(ctx context.Context, w io.Writer) error {
 		g.Go(func() error { return s.work(ctx, tlsConfig, &measures[i]) })
 	}
 	err = g.Wait()
-	return errors.Join(err, s.report(w, measures))
+	return s.sum(measures), err
 }
 
 // stream is the messages of one run.
@@ -268,9 +281,8 @@ type loaded struct {
 	Unanswered  int            `json:"unanswered"`
 }
 
-// report prints what the connections saw, and returns an error if an answer was missing or other
-// than AA or CA.
-func (s *stream) report(w io.Writer, measures []measure) error {
+// sum adds up what the connections saw.
+func (s *stream) sum(measures []measure) loaded {
 	r := loaded{Seconds: time.Since(s.began).Seconds(), Connections: s.connections, Acks: make(map[string]int)}
 	var took []time.Duration
 	for _, m := range measures {
@@ -283,9 +295,10 @@ func (s *stream) report(w io.Writer, measures []measure) error {
 	slices.Sort(took)
 	r.Messages, r.PerSecond = len(took), float64(len(took))/r.Seconds
 	r.P50, r.P90, r.P99, r.Max = quantile(took, 0.5), quantile(took, 0.9), quantile(took, 0.99), quantile(took, 1)
-	if err := r.print(w, s.json); err != nil {
-		return err
-	}
+	return r
+}
+
+func (r loaded) judge() error {
 	if bad := r.Messages - r.Acks["AA"] - r.Acks["CA"] + r.Unanswered; bad > 0 || r.Messages == 0 {
 		return fmt.Errorf("%d messages were not answered AA or CA", bad)
 	}

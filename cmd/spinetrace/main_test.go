@@ -17,7 +17,7 @@ import (
 // TestMain lets scripts run this very program as `spinetrace`, and looks for goroutines that
 // outlive the tests.
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{program.Main(pg.Main(m))}, map[string]func(){"spinetrace": main})
+	testscript.Main(leakChecked{swift.Main(program.Main(pg.Main(m)))}, map[string]func(){"spinetrace": main})
 }
 
 type leakChecked struct{ m pgtest.Runner }

@@ -98,15 +98,15 @@ func TestAllWrongSettings(t *testing.T) {
 }
 
 // querySQL runs a statement that returns one text.
-func querySQL(t *testing.T, dsn, statement string) (text string) {
-	t.Helper()
+func querySQL(tb testing.TB, dsn, statement string) (text string) {
+	tb.Helper()
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.QueryRowContext(t.Context(), statement).Scan(&text); err != nil {
-		t.Fatal(err)
+	if err := db.QueryRowContext(tb.Context(), statement).Scan(&text); err != nil {
+		tb.Fatal(err)
 	}
 	return text
 }

@@ -31,11 +31,12 @@ const patience = 60 * time.Second
 // pg is the database server of the tests that leave it alone.
 var pg pgtest.Shared
 
-// program is the program as it is shipped, but for the race detector.
-var program binary
+// program is the program with the race detector, swift is the program as it is shipped.
+var program, swift = binary{race: "-race=true"}, binary{race: "-race=false"}
 
 // binary is built by the first test that runs it.
 type binary struct {
+	race string // flag of go build
 	once sync.Once
 	dir  string
 	err  error
@@ -61,11 +62,11 @@ func (r removing) Run() int {
 	return code
 }
 
-func (b *binary) path(t *testing.T) string {
-	t.Helper()
+func (b *binary) path(tb testing.TB) string {
+	tb.Helper()
 	b.once.Do(func() { b.err = b.build() })
 	if b.err != nil {
-		t.Fatal(b.err)
+		tb.Fatal(b.err)
 	}
 	return b.file()
 }
@@ -77,7 +78,7 @@ func (b *binary) build() (err error) {
 		return err
 	}
 	// git's own stamp fails in a clone owned by another user.
-	out, err := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", b.file(), ".").CombinedOutput()
+	out, err := exec.Command("go", "build", b.race, "-buildvcs=false", "-o", b.file(), ".").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -86,10 +87,10 @@ func (b *binary) build() (err error) {
 
 // command returns a run of the program with these settings, named without their prefix, and
 // no others.
-func (b *binary) command(t *testing.T, set map[string]string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(b.path(t), args...)
-	cmd.Dir = t.TempDir()
+func (b *binary) command(tb testing.TB, set map[string]string, args ...string) *exec.Cmd {
+	tb.Helper()
+	cmd := exec.Command(b.path(tb), args...)
+	cmd.Dir = tb.TempDir()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TMPDIR=" + cmd.Dir}
 	for name, value := range set {
 		cmd.Env = append(cmd.Env, prefix+name+"="+value)
@@ -104,27 +105,27 @@ type ran struct {
 }
 
 // run runs the program to its end.
-func (b *binary) run(t *testing.T, set map[string]string, args ...string) ran {
-	t.Helper()
-	cmd := b.command(t, set, args...)
+func (b *binary) run(tb testing.TB, set map[string]string, args ...string) ran {
+	tb.Helper()
+	cmd := b.command(tb, set, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	stop := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	err := cmd.Run()
 	if !stop.Stop() {
-		t.Fatalf("spinetrace %s did not end:\n%s", strings.Join(args, " "), &stderr)
+		tb.Fatalf("spinetrace %s did not end:\n%s", strings.Join(args, " "), &stderr)
 	}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
 // migrated returns the DSN of a new database that the program itself has migrated.
-func (b *binary) migrated(t *testing.T, srv *pgtest.Server) string {
-	t.Helper()
-	return srv.NewDatabase(t, srv.Template(t, "migrated", func(dsn string) error {
-		if r := b.run(t, map[string]string{"STORE": dsn}, "migrate", "up"); r.code != 0 {
+func (b *binary) migrated(tb testing.TB, srv *pgtest.Server) string {
+	tb.Helper()
+	return srv.NewDatabase(tb, srv.Template(tb, "migrated", func(dsn string) error {
+		if r := b.run(tb, map[string]string{"STORE": dsn}, "migrate", "up"); r.code != 0 {
 			return fmt.Errorf("migrate up: exit code %d\n%s", r.code, r.stderr)
 		}
 		return nil
@@ -158,42 +159,47 @@ func serveSettings(dsn, smspURL string, set map[string]string) map[string]string
 }
 
 // launch starts the service and returns when it listens. It is killed with the test.
-func launch(t *testing.T, set map[string]string) *instance {
-	t.Helper()
-	i := &instance{cmd: program.command(t, set, "serve"), output: newTranscript(), ended: make(chan struct{})}
+func launch(tb testing.TB, set map[string]string) *instance {
+	tb.Helper()
+	return program.launch(tb, set)
+}
+
+func (b *binary) launch(tb testing.TB, set map[string]string) *instance {
+	tb.Helper()
+	i := &instance{cmd: b.command(tb, set, "serve"), output: newTranscript(), ended: make(chan struct{})}
 	i.cmd.Stdout, i.cmd.Stderr = i.output, i.output
 	if err := i.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() {
 		defer close(i.ended)
 		_ = i.cmd.Wait() // the state tells more
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		i.kill()
 		if text := i.output.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
-			t.Errorf("the service complains:\n%s", text)
-		} else if t.Failed() {
-			t.Logf("the end of the service's log:\n%s", text[max(0, len(text)-10_000):])
+			tb.Errorf("the service complains:\n%s", text)
+		} else if tb.Failed() {
+			tb.Logf("the end of the service's log:\n%s", text[max(0, len(text)-10_000):])
 		}
 	})
-	line := i.await(t, "listening")
+	line := i.await(tb, "listening")
 	i.mllp, _ = line["mllp"].(string)
 	i.admin, _ = line["admin"].(string)
 	return i
 }
 
 // launchReady is launch, and waits until messages are dealt with.
-func launchReady(t *testing.T, set map[string]string) *instance {
-	t.Helper()
-	i := launch(t, set)
-	i.awaitReady(t)
+func launchReady(tb testing.TB, set map[string]string) *instance {
+	tb.Helper()
+	i := launch(tb, set)
+	i.awaitReady(tb)
 	return i
 }
 
 // await returns the first line of the log with a message, once it is there.
-func (i *instance) await(t *testing.T, msg string) map[string]any {
-	t.Helper()
+func (i *instance) await(tb testing.TB, msg string) map[string]any {
+	tb.Helper()
 	late := time.After(patience)
 	for {
 		text, more := i.output.read()
@@ -206,58 +212,58 @@ func (i *instance) await(t *testing.T, msg string) map[string]any {
 		select {
 		case <-more:
 		case <-i.ended:
-			t.Fatalf("the service ended before it said %q:\n%s", msg, i.output)
+			tb.Fatalf("the service ended before it said %q:\n%s", msg, i.output)
 		case <-late:
-			t.Fatalf("the service never said %q:\n%s", msg, i.output)
+			tb.Fatalf("the service never said %q:\n%s", msg, i.output)
 		}
 	}
 }
 
 // get asks the admin port.
-func (i *instance) get(t *testing.T, path string) (status int, body string) {
-	t.Helper()
+func (i *instance) get(tb testing.TB, path string) (status int, body string) {
+	tb.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + i.admin + path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return resp.StatusCode, strings.TrimSpace(string(b))
 }
 
 // ready returns what /-/ready says, and whether it is yes.
-func (i *instance) ready(t *testing.T) (sentence string, yes bool) {
-	t.Helper()
-	status, body := i.get(t, "/-/ready")
+func (i *instance) ready(tb testing.TB) (sentence string, yes bool) {
+	tb.Helper()
+	status, body := i.get(tb, "/-/ready")
 	return body, status == http.StatusOK
 }
 
-func (i *instance) awaitReady(t *testing.T) {
-	t.Helper()
+func (i *instance) awaitReady(tb testing.TB) {
+	tb.Helper()
 	var sentence string
-	eventually(t, func() (yes bool) {
-		sentence, yes = i.ready(t)
+	eventually(tb, func() (yes bool) {
+		sentence, yes = i.ready(tb)
 		return yes
 	}, func() string { return "never ready: " + sentence + "\n" + i.output.String() })
 }
 
 // stop ends the service as an operator does, and expects it to end well.
-func (i *instance) stop(t *testing.T) {
-	t.Helper()
+func (i *instance) stop(tb testing.TB) {
+	tb.Helper()
 	if err := i.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	select {
 	case <-i.ended:
 	case <-time.After(patience):
-		t.Fatalf("the service does not stop:\n%s", i.output)
+		tb.Fatalf("the service does not stop:\n%s", i.output)
 	}
 	if code := i.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit code %d after SIGTERM, want 0:\n%s", code, i.output)
+		tb.Errorf("exit code %d after SIGTERM, want 0:\n%s", code, i.output)
 	}
 }
 
@@ -297,15 +303,15 @@ func (s *transcript) String() string {
 }
 
 // eventually waits until a condition holds.
-func eventually(t *testing.T, holds func() bool, otherwise func() string) {
-	t.Helper()
-	within(t, patience, holds, otherwise)
+func eventually(tb testing.TB, holds func() bool, otherwise func() string) {
+	tb.Helper()
+	within(tb, patience, holds, otherwise)
 }
 
 // within is eventually for what may take longer. It looks less often then.
-func within(t *testing.T, d time.Duration, holds func() bool, otherwise func() string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+func within(tb testing.TB, d time.Duration, holds func() bool, otherwise func() string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), d)
 	defer cancel()
 	again := time.NewTicker(d / 3000)
 	defer again.Stop()
@@ -313,7 +319,7 @@ func within(t *testing.T, d time.Duration, holds func() bool, otherwise func() s
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			t.Fatal(otherwise())
+			tb.Fatal(otherwise())
 		}
 	}
 }

@@ -300,3 +300,26 @@ func (s *Server) close() error {
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
+
+// SyncTime returns the time of one write of 8 KB and its flush to the server's disk, in
+// microseconds, as pg_test_fsync measures it: what a commit costs at the least.
+func (s *Server) SyncTime(tb testing.TB) (micros float64) {
+	tb.Helper()
+	f, err := os.Create(filepath.Join(s.dir, "sync"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	const times = 300
+	block := make([]byte, 8192)
+	start := time.Now()
+	for range times {
+		if _, err := f.WriteAt(block, 0); err != nil {
+			tb.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return float64(time.Since(start).Microseconds()) / times
+}

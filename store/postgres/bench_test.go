@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
 	template := srv.Template(b, "migrated", migrate)
-	flush := measureSync(b, filepath.Dir(srv.Socket()))
+	flush := srv.SyncTime(b)
 	for _, kind := range []struct {
 		name string
 		send func(tb testing.TB, s store.Store, control string)
@@ -161,7 +160,7 @@ func BenchmarkCommitWork(b *testing.B) {
 func BenchmarkQueue(b *testing.B) {
 	srv := pgtest.Start(b, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "128MB", "max_wal_size": "1GB"}})
 	template := srv.Template(b, "migrated", migrate)
-	flush := measureSync(b, filepath.Dir(srv.Socket()))
+	flush := srv.SyncTime(b)
 	for _, workers := range []int{2, 16} {
 		for _, claim := range []int{1, 4, 16} {
 			b.Run(fmt.Sprintf("workers=%d/claim=%d", workers, claim), func(b *testing.B) {
@@ -256,28 +255,6 @@ func serverTime(b *testing.B, db *sql.DB) (nanos int) {
 		}
 	}
 	return nanos
-}
-
-// measureSync returns the time of one write of 8 KB and its flush to the disk, in
-// microseconds, as pg_test_fsync measures it.
-func measureSync(b *testing.B, dir string) (micros float64) {
-	f, err := os.Create(filepath.Join(dir, "sync"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	const times = 300
-	block := make([]byte, 8192)
-	start := time.Now()
-	for range times {
-		if _, err := f.WriteAt(block, 0); err != nil {
-			b.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return float64(time.Since(start).Microseconds()) / times
 }
 
 // BenchmarkVerify walks a chain of untraced messages, with and without their bodies.
