@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +47,7 @@ type process struct {
 // initDir makes a directory for a data directory, socket and log, owned by the
 // user the programs will run as. It is not tb.TempDir, whose names can exceed
 // the 107 bytes that a socket's path may have.
-func initDir(bin, superuser, password string) (_ string, err error) {
+func initDir(bin, superuser string, opts Options) (_ string, err error) {
 	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
 		return "", fmt.Errorf("pgtest: %w", err)
@@ -57,9 +58,9 @@ func initDir(bin, superuser, password string) (_ string, err error) {
 		}
 	}()
 	auth := []string{"--auth=trust"}
-	if password != "" {
+	if opts.Password != "" {
 		file := filepath.Join(dir, "password")
-		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(opts.Password+"\n"), 0o600); err != nil {
 			return "", fmt.Errorf("pgtest: %w", err)
 		}
 		auth = []string{"--auth=scram-sha-256", "--pwfile=" + file}
@@ -67,7 +68,7 @@ func initDir(bin, superuser, password string) (_ string, err error) {
 	if err := giveAway(dir); err != nil {
 		return "", err
 	}
-	return dir, initdb(bin, dir, append(auth, "-U", superuser))
+	return dir, initdb(bin, dir, slices.Concat(auth, []string{"-U", superuser}, opts.Initdb))
 }
 
 func initdb(bin, dir string, args []string) error {

@@ -12,7 +12,7 @@ var errWindows = fmt.Errorf("pgtest: test servers run on Unix only: %w", errors.
 
 type process struct{}
 
-func initDir(bin, superuser, password string) (string, error)     { return "", errWindows }
+func initDir(bin, superuser string, opts Options) (string, error) { return "", errWindows }
 func launch(bin, dir string, settings []string) (*process, error) { return nil, errWindows }
 
 func (p *process) gone(time.Duration) bool       { return true }

@@ -39,6 +39,9 @@ type Options struct {
 	// in. By default everybody is trusted.
 	Password string
 
+	// Initdb are further arguments of initdb, such as "--waldir=/mnt/wal".
+	Initdb []string
+
 	// Settings are further server settings, such as "max_connections": "20".
 	// They win over those this package makes.
 	Settings map[string]string
@@ -81,7 +84,7 @@ func start(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := initDir(bin, Superuser, opts.Password)
+	dir, err := initDir(bin, Superuser, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -247,6 +250,16 @@ func (s *Server) running() bool {
 	return s.proc != nil
 }
 
+// Log returns the last of what the server said of itself, since it was first started.
+func (s *Server) Log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return ""
+	}
+	return s.proc.tail()
+}
+
 // Stop shuts the server down as an operator would: transactions are rolled
 // back, connections closed, everything flushed. It returns when all of the
 // server's processes have ended. [Server.Restart] starts it again.
@@ -273,6 +286,21 @@ func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()
 	s.Stop(tb)
 	if err := s.start(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Revive waits until the server accepts connections again after trouble, and starts it, as a
+// supervisor does, if it has given up.
+func (s *Server) Revive(tb testing.TB) {
+	tb.Helper()
+	s.mu.Lock()
+	p := s.proc
+	s.mu.Unlock()
+	if p != nil && s.awaitReady(p) == nil {
+		return
+	}
+	if err := errors.Join(s.halt((*process).kill), s.start()); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -25,8 +26,13 @@ const (
 // errDSN does not quote the setting, which holds a password.
 var errDSN = errors.New("postgres: the data source is neither a postgres:// URL nor a list of key=value pairs")
 
-// CheckDSN says whether dsn can be read: a postgres:// URL or a list of key=value pairs.
-// Nothing of it is repeated in the error, and the network is not used.
+// ErrStandby says that a data source may lead to a standby, which takes no commits and knows the
+// past only.
+var ErrStandby = errors.New("postgres: the data source may lead to a standby: target_session_attrs must be read-write or primary")
+
+// CheckDSN says whether dsn can be read, a postgres:// URL or a list of key=value pairs, and
+// leads to no standby, else [ErrStandby]. Nothing of it is repeated in the error, and the network is
+// not used.
 func CheckDSN(dsn string) error {
 	_, err := parseDSN(dsn)
 	return err
@@ -42,7 +48,28 @@ func parseDSN(dsn string) (pq.Config, error) {
 		cfg.ConnectTimeout = connectTimeout
 	}
 	cfg.BinaryParameters = true
-	return cfg, nil
+	return cfg, requirePrimary(&cfg)
+}
+
+// requirePrimary makes the driver choose, of several hosts, one that can be written to. The
+// readers need it too: what a standby has not replayed yet would be taken for not there.
+func requirePrimary(cfg *pq.Config) error {
+	switch cfg.TargetSessionAttrs {
+	case pq.TargetSessionAttrsReadWrite, pq.TargetSessionAttrsPrimary:
+		return nil
+	case "":
+		if len(cfg.Multi) > 0 {
+			cfg.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite
+		}
+		return nil
+	case pq.TargetSessionAttrsAny:
+		if len(cfg.Multi) == 0 {
+			return nil
+		}
+		return ErrStandby
+	default:
+		return ErrStandby
+	}
 }
 
 // sessionSettings are what every session asks of the server.
@@ -82,17 +109,17 @@ func openPool(cfg pq.Config, name string, d *dialer, settings ...map[string]stri
 	for _, s := range settings {
 		maps.Copy(cfg.Runtime, s)
 	}
-	c, err := pq.NewConnectorConfig(cfg)
+	c, err := newHosts(cfg, d)
 	if err != nil {
-		return nil, errDSN
+		return nil, err
 	}
-	c.Dialer(d)
 	return sql.OpenDB(c), nil
 }
 
 // dialer makes connections that do not wait for ever for an answer.
 type dialer struct {
 	timeout time.Duration
+	may     func() error // says why nobody is to be asked now; nil: somebody always may be
 
 	mu    sync.Mutex
 	over  bool
@@ -136,8 +163,15 @@ func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (ne
 // hangUp ends all connections: the driver waits for an answer even when its context ends.
 func (d *dialer) hangUp() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.over = true
+	d.mu.Unlock()
+	d.redial()
+}
+
+// redial ends the connections that there are.
+func (d *dialer) redial() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for c := range d.conns {
 		c.Conn.Close()
 	}
@@ -146,12 +180,23 @@ func (d *dialer) hangUp() {
 // conn arms its read deadline with every write: the server owes an answer from then on.
 type conn struct {
 	net.Conn
-	dialer *dialer
+	dialer  *dialer
+	opening atomic.Bool // the driver has set the deadline
+}
+
+// SetDeadline is called by the driver around the opening of a session, last without a deadline.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.opening.Store(!t.IsZero())
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(c.dialer.timeout)); err != nil {
-		return 0, err
+	// A server that accepts connections and says nothing must not keep us from the next one for
+	// as long as a statement may take.
+	if !c.opening.Load() {
+		if err := c.Conn.SetDeadline(time.Now().Add(c.dialer.timeout)); err != nil {
+			return 0, err
+		}
 	}
 	return c.Conn.Write(b)
 }

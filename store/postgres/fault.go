@@ -53,16 +53,19 @@ func (f *fault) of(table string) bool {
 func clean(err error) error {
 	var server *pq.Error
 	var network net.Error
+	var none *unfit
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &none):
+		return none
 	case errors.As(err, &server):
 		return &fault{string(server.Code), server.Table, server.Column, server.Constraint}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &network):
 		return withoutSource(network)
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, errLost):
 		return errLost
 	}
 	return errOther
@@ -108,6 +111,12 @@ func explain(err error) error {
 		return fmt.Errorf("the login may not do this: it needs the role spinetrace_runtime (%w)", err)
 	case f.code == "53300":
 		return fmt.Errorf("the database takes no more connections (%w)", err)
+	case f.code == "54000" && f.table == "":
+		return fmt.Errorf("the database takes no more transactions: see its log, it may need a vacuum (%w)", err)
+	case f.code == "55P03":
+		return fmt.Errorf("somebody holds a lock on the journal (%w)", err)
+	case f.code == "57P01", f.code == "57P02", f.code == "57P03":
+		return fmt.Errorf("the database is starting or stopping (%w)", err)
 	}
 	return err
 }
@@ -135,6 +144,9 @@ func asLasting(err error, cfg pq.Config) error {
 	if errors.Is(err, pq.ErrSSLNotSupported) {
 		return lasting{errors.New("postgres: the server does not speak TLS: give it a certificate, or say sslmode=disable in the data source")}
 	}
+	if none := (*unfit)(nil); errors.As(err, &none) {
+		return noneLasting(none, cfg)
+	}
 	var f *fault
 	if !errors.As(err, &f) {
 		return err
@@ -155,6 +167,22 @@ func asLasting(err error, cfg pq.Config) error {
 	return lasting{fmt.Errorf("postgres: %s (SQLSTATE %s)", what, f.code)}
 }
 
+// noneLasting is asLasting for several hosts: as long as one of them may come round, waiting can
+// mend it.
+func noneLasting(none *unfit, cfg pq.Config) error {
+	var first error
+	for _, err := range none.errs {
+		l := asLasting(err, cfg)
+		if !errors.As(l, new(lasting)) {
+			return none
+		}
+		if first == nil {
+			first = l
+		}
+	}
+	return first
+}
+
 // verdict is what follows from the end of a batch's statement.
 type verdict int
 
@@ -169,7 +197,9 @@ const (
 )
 
 // judge decides what became of a batch. Only what PostgreSQL documents as an aborted
-// statement counts as not kept: classes 22, 23, 40, 42 and 54.
+// statement counts as not kept: classes 22, 23, 40, 42 and 54. Of everything else the database
+// itself is at fault (53 and 58: disk, memory; 57: it stops; 25006: it is a standby now; 55: a
+// lock; XX), and the session may not be what it was: a new one finds out.
 func judge(err error) verdict {
 	if err == nil {
 		return written
@@ -179,11 +209,19 @@ func judge(err error) verdict {
 		return unknown
 	}
 	switch f.class() {
-	case "22", "54":
+	case "22":
+		return refused
+	case "54":
+		if f.table == "" {
+			return unknown // no row is too long: the server has run out of something, as of transaction ids
+		}
 		return refused
 	case "23":
 		return judgeConstraint(f)
 	case "40":
+		if f.code == "40003" {
+			return unknown // statement completion unknown
+		}
 		return again
 	case "42":
 		return forbidden

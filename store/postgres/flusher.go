@@ -40,6 +40,7 @@ type flusher struct {
 	// opened holds the control ids of exchanges that this process opened and did not close.
 	opened map[store.ID]string
 
+	server   string        // which one the last session was with
 	denied   bool          // the login's lack of a right was logged
 	lastSize int           // of the last batch
 	lastTook time.Duration // by its statement
@@ -212,23 +213,17 @@ func (f *flusher) recover(ctx context.Context, hand []*pending, cause error) (do
 	former := []backend{f.sess.backend}
 	f.sess.drop()
 	f.sess = nil
+	// What the server itself says again on a new session was not the session's fault.
+	doubt := f.backoff > 0 && errors.As(cause, new(*fault))
 	if f.backoff > 0 {
-		// It was not the session's fault: do not hurry.
-		f.down(hand, cause)
+		f.down(hand, cause) // and do not hurry
 	}
 	for f.pause(ctx) {
-		sess, err := f.s.openSession(forever(), &former)
+		committed, err := f.resume(&former, doubt)
 		if err != nil {
 			f.down(hand, err)
 			continue
 		}
-		committed, err := f.settle(sess)
-		if err != nil {
-			sess.drop()
-			f.down(hand, err)
-			continue
-		}
-		f.sess = sess
 		f.s.up()
 		if committed {
 			f.release(hand)
@@ -237,6 +232,30 @@ func (f *flusher) recover(ctx context.Context, hand []*pending, cause error) (do
 	}
 	f.abandon(hand)
 	return true
+}
+
+// resume opens a session and finds out what was committed. In doubt it is none before a row can
+// be written.
+func (f *flusher) resume(former *[]backend, doubt bool) (committed bool, err error) {
+	sess, err := f.s.openSession(forever(), former)
+	if err != nil {
+		return false, err
+	}
+	if doubt {
+		err = sess.try(f.s.opts.Chain)
+	}
+	if err == nil { // last: what it finds out, it finds out once
+		committed, err = f.settle(sess)
+	}
+	if err != nil {
+		sess.drop()
+		return false, err
+	}
+	if sess.server != f.server {
+		f.s.lines.redial() // what a server tells that is the database no longer is the past
+	}
+	f.sess, f.server = sess, sess.server
+	return committed, nil
 }
 
 // pause waits before the next attempt: not at all after a success, then ever longer. It

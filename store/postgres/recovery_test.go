@@ -88,15 +88,15 @@ func checkOnce(t *testing.T, dsn string, s *postgres.Store, told *sync.Map) {
 
 func TestConnectionsCutAtRandom(t *testing.T) {
 	dsn := newDatabase(t)
-	p := newProxy(t, pg.Server(t).Socket())
-	s := start(t, p.dsn(t, dsn), store.Options{})
-	p.cut(100)
+	p := pgtest.NewProxy(t, pg.Server(t).Socket())
+	s := start(t, p.DSN(t, dsn), store.Options{})
+	p.Cut(100)
 	var exchanges sync.Map
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for p.left() > 0 && !t.Failed() {
+			for p.Left() > 0 && !t.Failed() {
 				control := fmt.Sprint("PAS", next.Add(1))
 				exchanges.Store(control, resend(t, s, control))
 			}
@@ -110,10 +110,10 @@ func TestConnectionsCutAtRandom(t *testing.T) {
 
 func TestSilentNetwork(t *testing.T) {
 	dsn := newDatabase(t)
-	p := newProxy(t, pg.Server(t).Socket())
-	s := start(t, p.dsn(t, dsn), store.Options{})
+	p := pgtest.NewProxy(t, pg.Server(t).Socket())
+	s := start(t, p.DSN(t, dsn), store.Options{})
 	commit(t, s, message("A"), store.Kept)
-	p.silence(true)
+	p.Silence(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	lost := message("B")
@@ -121,7 +121,7 @@ func TestSilentNetwork(t *testing.T) {
 		t.Errorf("error = %v, want ErrUnavailable", err)
 	}
 	eventually(t, "not ready", func() bool { return s.Ready() != nil })
-	p.silence(false)
+	p.Silence(false)
 	eventually(t, "ready again", func() bool { return s.Ready() == nil })
 	// The server had done what it was told: only the answer was lost.
 	if r := commit(t, s, message("B"), store.Duplicate); r.First != lost.Exchange {
@@ -249,11 +249,10 @@ func TestLostEventsAreNamed(t *testing.T) {
 
 func TestChainTakenWhileAway(t *testing.T) {
 	dsn := newDatabase(t)
-	p := newProxy(t, pg.Server(t).Socket())
-	one := start(t, p.dsn(t, dsn), store.Options{})
+	p := pgtest.NewProxy(t, pg.Server(t).Socket())
+	one := start(t, p.DSN(t, dsn), store.Options{})
 	commit(t, one, message("A"), store.Kept)
-	p.ln.Close()
-	p.cutAll()
+	p.Refuse()
 	eventually(t, "not ready", func() bool { return one.Ready() != nil })
 
 	two := start(t, dsn, store.Options{})

@@ -26,7 +26,7 @@ func refusal(t *testing.T, dsn string) string {
 func TestStartSaysWhatToDo(t *testing.T) {
 	srv := pgtest.Start(t, pgtest.Options{Password: "correct horse"})
 	dsn := srv.NewDatabase(t, "")
-	network := newProxy(t, srv.Socket()).dsn(t, dsn)
+	network := pgtest.NewProxy(t, srv.Socket()).DSN(t, dsn)
 	for name, tt := range map[string]struct{ dsn, want string }{
 		"wrong password": {strings.Replace(dsn, "correct", "wrong", 1), "correct user or password"},
 		"no such user":   {strings.Replace(dsn, "postgres:c", "nobody:c", 1), "correct user or password"},
@@ -82,7 +82,7 @@ func TestOwnersCommandsSayWhatToDo(t *testing.T) {
 	exec(t, query(t, bare), "grant all on schema public to spinetrace_owner")
 	someone := func(dsn string) string { return strings.Replace(dsn, "postgres:c", "someone:c", 1) }
 	owner := strings.Replace(bare, "postgres:c", "spinetrace_owner:c", 1)
-	network := newProxy(t, srv.Socket()).dsn(t, dsn)
+	network := pgtest.NewProxy(t, srv.Socket()).DSN(t, dsn)
 	wrong := strings.Replace(dsn, "correct", "wrong", 1)
 
 	status := func(dsn string) error { _, err := postgres.Status(t.Context(), dsn); return err }

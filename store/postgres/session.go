@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -24,6 +25,7 @@ var errHeld = errors.New("the chain is held by another session")
 type session struct {
 	conn    *sql.Conn
 	backend backend
+	server  string // when it was started: one that took over is another
 	chain   int16
 	owner   bool // of the tables, or a superuser
 	stmts   map[shape]*sql.Stmt
@@ -68,23 +70,29 @@ func (s *Store) openSession(ctx context.Context, former *[]backend) (_ *session,
 		}
 	}
 	*former = []backend{w.backend}
-	return w, w.lock()
+	if err := w.lock(); err != nil {
+		return nil, err
+	}
+	return w, w.confirm()
 }
 
 // inspect learns who we are to the server, and refuses one that cannot keep a promise.
 func (w *session) inspect(s *Store) error {
-	const q = `select pg_backend_pid(), a.backend_start::text, pg_is_in_recovery(),
-		current_setting('synchronous_commit'), current_setting('fsync'),
+	const q = `select pg_backend_pid(), a.backend_start::text, pg_postmaster_start_time()::text,
+		pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('synchronous_commit'), current_setting('fsync'),
 		coalesce((select pg_has_role(relowner, 'member') from pg_class where oid = to_regclass('event')), false)
 		from pg_stat_activity a where a.pid = pg_backend_pid()`
 	var standby bool
-	var synchronous, fsync string
-	err := w.conn.QueryRowContext(forever(), q).Scan(&w.backend.pid, &w.backend.start, &standby, &synchronous, &fsync, &w.owner)
-	if err != nil {
+	var readOnly, synchronous, fsync string
+	err := w.conn.QueryRowContext(forever(), q).Scan(&w.backend.pid, &w.backend.start, &w.server,
+		&standby, &readOnly, &synchronous, &fsync, &w.owner)
+	switch {
+	case err != nil:
 		return clean(err)
-	}
-	if standby {
+	case standby:
 		return errors.New("the server is a standby and takes no commits")
+	case readOnly == "on":
+		return errors.New("the database is read-only")
 	}
 	if fsync == "off" {
 		s.unsafe.Do(func() {
@@ -138,6 +146,43 @@ func (w *session) lock() error {
 		return clean(err)
 	}
 	_, err = w.conn.ExecContext(ctx, "select set_config('lock_timeout', $1, false)", writerSettings["lock_timeout"])
+	return clean(err)
+}
+
+// confirm returns when everything that was committed before is as safe as a commit of ours. What
+// was interrupted while it waited for a synchronous standby is visible already, and would be lost
+// with this server: nobody may be answered from it.
+func (w *session) confirm() error {
+	_, err := w.conn.ExecContext(forever(), "select pg_logical_emit_message(true, 'spinetrace', '')")
+	if err = clean(err); errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("the database confirms no commit, as without a standby of its synchronous_standby_names: %w", err)
+	}
+	return err
+}
+
+// trial is a row that is longer than what can lie free in pages that are written to, and that does
+// not come over the network.
+const trial = `insert into event (chain, seq, at, kind, exchange, doc, hash)
+	select $1::smallint, $2::bigint, now(), $3::smallint, '00000000-0000-0000-0000-000000000000',
+	string_agg(md5(random()::text), ''), decode(repeat('00', 32), 'hex') from generate_series(1, 2048)`
+
+// try writes a row of the journal and takes it back: a database that was in trouble may answer
+// what only reads, and take no message.
+func (w *session) try(chain string) (err error) {
+	head, err := w.head(chain)
+	if err != nil {
+		return err
+	}
+	tx, err := w.conn.BeginTx(forever(), nil)
+	if err != nil {
+		return clean(err)
+	}
+	defer func() {
+		if rollback := clean(tx.Rollback()); err == nil {
+			err = rollback
+		}
+	}()
+	_, err = tx.ExecContext(forever(), trial, w.chain, head.Seq+1, int(store.Rewound))
 	return clean(err)
 }
 

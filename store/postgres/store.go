@@ -95,6 +95,7 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	reader.SetMaxIdleConns(readers) // the pool would otherwise keep two, and connect all the time
 	reader.SetConnMaxIdleTime(time.Minute)
 	s := &Store{opts: o, cfg: cfg, packer: packer, writer: writer, reader: reader, finder: finder, searcher: searcher, lines: lines, away: errNotStarted}
+	lines.may = s.reachable
 	s.entries.ask, s.entriesQuery.sql = s.readEntries, entriesSQL
 	s.holders.ask, s.holdersQuery.sql = s.readHolders, holdersSQL
 	s.inbox.wake = make(chan struct{}, 1)
@@ -190,7 +191,7 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	}
 	life, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	f := &flusher{s: s, sess: sess, batch: newBatch(), head: head, next: head, opened: make(map[store.ID]string)}
+	f := &flusher{s: s, sess: sess, server: sess.server, batch: newBatch(), head: head, next: head, opened: make(map[store.ID]string)}
 	s.running.Go(func() { f.run(life) })
 	s.running.Go(func() { s.keepHouse(life) })
 	s.away, s.owner = nil, sess.owner
@@ -222,6 +223,17 @@ func (s *Store) down(why error) []*pending {
 	defer s.mu.Unlock()
 	s.away = why
 	return s.inbox.refuse(why)
+}
+
+// reachable keeps the readers from opening sessions while the writer finds no database: every
+// message that comes would knock once more at a server that may be starting.
+func (s *Store) reachable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil && s.away != nil {
+		return errLost
+	}
+	return nil
 }
 
 func (s *Store) up() {
