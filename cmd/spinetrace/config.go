@@ -324,8 +324,10 @@ func (c *config) checkStore(f *faults) {
 	switch {
 	case !ok || rest == "":
 		f.add("STORE", "is neither postgres://... nor sqlite:PATH; write one of them")
-	case d.check != nil && d.check(c.Store.Reveal()) != nil:
-		f.add("STORE", "cannot be read; write postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE, special characters of a password as %40")
+	case d.check != nil:
+		if fault := d.check(c.Store.Reveal()); fault != "" {
+			f.add("STORE", fault)
+		}
 	}
 }
 

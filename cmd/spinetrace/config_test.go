@@ -243,6 +243,8 @@ var badValues = []struct{ name, value, want string }{
 	{"STORE", "mysql://root@db/x", "is neither postgres://... nor sqlite:PATH"},
 	{"STORE", "postgres://u:p@db:notaport/x", "cannot be read; write postgres://"},
 	{"STORE", "postgres://u:100%@db/x", "cannot be read; write postgres://"},
+	{"STORE", "postgres://u:p@one,two:5432,5433/x", "several hosts as host1,host2/database?port="},
+	{"STORE", "postgres://u:p@one,two/x?target_session_attrs=any", "may lead to a standby"},
 	{"BODY_KEY", "1:" + strings.Repeat("c0ffee", 10), "cannot be used: line 1: the key is not 64 hexadecimal digits"},
 	{"BODY_KEY", strings.Repeat("c0ffee0012", 6), "cannot be used: line 1: not a number from 1 to 32767, a colon, and a key"},
 	{"CHAIN", "Main Chain", "is not a chain's name"},

@@ -18,9 +18,9 @@ import (
 
 // driver is one kind of store.
 type driver struct {
-	// check says what is wrong with a DSN, in words that repeat nothing of it; nil: any text
-	// will do.
-	check func(dsn string) error
+	// check says what is wrong with a DSN and what to write, in words that repeat nothing of it,
+	// "" if nothing is; nil: any text will do.
+	check func(dsn string) string
 	open  func(dsn string, o store.Options) (store.Store, error)
 	// exists says why there is no store to read, for a kind that would make one; nil: opening
 	// it says so.
@@ -51,7 +51,7 @@ var stores = map[string]driver{
 }
 
 var postgresDriver = driver{
-	check: postgres.CheckDSN,
+	check: checkPostgres,
 	open:  func(dsn string, o store.Options) (store.Store, error) { return postgres.Open(dsn, o) },
 	migrate: func(ctx context.Context, cfg *config) ([]string, error) {
 		return postgres.Migrate(ctx, cfg.Store.Reveal())
@@ -60,6 +60,17 @@ var postgresDriver = driver{
 	writable:   postgres.CheckWriter,
 	roles:      postgres.RolesSQL,
 	applyRoles: postgres.ApplyRoles,
+}
+
+func checkPostgres(dsn string) string {
+	switch err := postgres.CheckDSN(dsn); {
+	case err == nil:
+		return ""
+	case errors.Is(err, postgres.ErrStandby):
+		return "may lead to a standby, which takes no commits; leave target_session_attrs out, or write read-write"
+	}
+	return "cannot be read; write postgres://user@host:port/database?sslmode=verify-full&sslrootcert=FILE, " +
+		"special characters of a password as %40, several hosts as host1,host2/database?port=5432,5433"
 }
 
 func postgresStatus(ctx context.Context, cfg *config) ([]step, error) {
