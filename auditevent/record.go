@@ -82,9 +82,9 @@ func (r *record) agent(role coding, who *dpb.Reference, network *apb.AuditEvent_
 	return a
 }
 
-// user adds the person, if one is known. It comes before all other agents.
+// user adds the person, if one is known: the system itself is the next agent. It comes before all others.
 func (r *record) user(name string) {
-	if text(name) != nil {
+	if text(name) != nil && name != store.System {
 		r.agent(person, &dpb.Reference{Identifier: identifier("", name)}, nil)
 	}
 }
@@ -124,7 +124,11 @@ func (r *record) again() {
 }
 
 func (r *record) received(t transaction) {
-	r.user(cmp.Or(r.facts.User, r.first.User))
+	if r.facts.User != store.System { // whoever sent it again need not be who sent it first
+		r.user(cmp.Or(r.facts.User, r.first.User))
+	} else {
+		r.user(r.first.User)
+	}
 	if r.first.Peer != "" || r.facts.Peer != "" {
 		r.sender()
 		r.agent(destination, r.us(), nil)
@@ -303,6 +307,7 @@ func (r *record) left() details {
 	all := details{
 		{"software", f.Version}, {"configuration", f.Config}, {"from", number(f.From)}, {"to", number(f.To)},
 		{"items", cmp.Or(r.ended.Items, f.Items)}, {"differences", cmp.Or(r.ended.Differences, f.Differences)},
+		{"role profile", f.Role},
 		{"microseconds", number(cmp.Or(r.ended.TookMicros, f.TookMicros))},
 	}
 	return slices.Concat(all, mapped("head of ", f.Heads), mapped("", f.Details))

@@ -114,6 +114,9 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
 	c.Exchange, c.Entries = x.id, slices.Concat(x.pending, entries)
+	for i := range c.Entries {
+		x.behalf(&c.Entries[i].Facts)
+	}
 	if !x.opened {
 		c.Open = x.opening()
 		if !x.plan.query { // a question tells nothing
@@ -130,6 +133,13 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 	}
 	x.opened, x.pending = true, nil
 	return receipt, nil
+}
+
+// behalf says in an event on whose behalf the exchange is, unless somebody else did it.
+func (x *exchange) behalf(f *store.Facts) {
+	if f.User == "" {
+		f.User, f.Role = x.facts.User, x.facts.Role
+	}
 }
 
 // commitReply commits r as the exchange's last word. An exchange of which nothing is on
@@ -193,6 +203,9 @@ func (x *exchange) opening() *store.Opening {
 		Application: x.facts.Application, Facility: x.facts.Facility,
 		ControlID: x.facts.ControlID, Type: x.facts.Type,
 		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent, User: x.facts.User,
+	}
+	if o.User == store.System {
+		o.User = "" // as if nobody had been named
 	}
 	if x.m != nil && !x.plan.unclaimed {
 		window := x.h.Window

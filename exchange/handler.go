@@ -45,6 +45,10 @@ type Handler struct {
 	Profile       Profile  // what permanent and passing faults are answered with; default HL7
 	Enhanced      bool     // MSH-15 decides which commit acknowledgement is sent; see accept.go
 
+	Access     pds.Access   // on whose behalf is asked
+	UserFields []hl7v2.Path // where a message says who asks, the first that has a value; default [DefaultUserFields]
+	RoleFields []hl7v2.Path // where it says the role profile of that user's smartcard
+
 	Parser          hl7v2.Parser // how odd messages are read
 	AcceptAndIgnore []string     // message types, "ORU" or "ORU^R01", that are stored and answered AA
 	CheckRecipient  bool         // MSH-5 that is neither empty, ROUTE nor Application is refused
@@ -269,6 +273,9 @@ func (h *Handler) defaults() {
 		}
 		if h.NHSNumbers == nil {
 			h.NHSNumbers = mustPatterns(DefaultNHSNumbers)
+		}
+		if h.UserFields == nil {
+			h.UserFields = []hl7v2.Path{hl7v2.MustPath(DefaultUserFields)}
 		}
 		if h.UnknownNames == nil {
 			h.UnknownNames = DefaultUnknownNames()

@@ -60,6 +60,8 @@ const (
 	badQuestion
 	notAnswered
 	manyPatients
+	noUser
+	noRole
 )
 
 // nack is what a condition is answered with: the code of profile hl7, and the fault as
@@ -130,6 +132,8 @@ var nacks = map[condition]nack{
 	badQuestion:      {hl7v2.AE, content, at(102, "The question was refused", "QPD", 3)},
 	notAnswered:      {hl7v2.AE, passing, hl7v2.Fault{Code: 207, Text: "The question was refused"}},
 	manyPatients:     {hl7v2.AE, setting, at(204, "Multiple matches", "QPD", 3)},
+	noUser:           {hl7v2.AE, setting, at(101, "User required", "EVN", 5)},
+	noRole:           {hl7v2.AE, setting, at(101, "Role profile required", "EVN", 5)},
 }
 
 // at places a fault: segment, then field, repetition and component as far as they are known.

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -13,15 +14,18 @@ import (
 type plan struct {
 	name    string       // the route, for metrics and the log
 	request *pds.Request // nil: nobody is asked
+	refused *pds.Request // what would have been asked, had the message said on whose behalf
 	// reply makes the answer of a result; of the zero Result when nobody was asked, of an
 	// error when nobody could find out or nothing could be written down. It may read the index
 	// of patients, and does nothing else.
 	reply     func(pds.Result, error) reply
-	subject   subject // the patient, if the index is to learn of one
-	known     *recall // what the index knew
-	query     bool    // it is answered even when it cannot be written down
-	unclaimed bool    // the same message, sent again, is a new one
-	deferred  bool    // it is answered before the trace, not after
+	subject   subject           // the patient, if the index is to learn of one
+	nack      func(fault) reply // refuses a query; nil for what is none
+	notice    string            // what the record says of the message beside, such as that it lacks a user
+	known     *recall           // what the index knew
+	query     bool              // it is answered even when it cannot be written down
+	unclaimed bool              // the same message, sent again, is a new one
+	deferred  bool              // it is answered before the trace, not after
 }
 
 // reply is an answer and what the record says of it.
@@ -102,8 +106,8 @@ func (h *Handler) planFor(x *exchange, known *recall) (p plan) {
 	p = h.planMessage(m, known)
 	p.deferred = h.accepts(m) && !p.query
 	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p)
-	x.facts.User = m.Get(pathOperator)
-	x.facts.Reason = x.oddities() // some show only when a value is read
+	x.facts.User, x.facts.Role = h.user(m), said(m, h.RoleFields)
+	x.facts.Reason = join(x.oddities(), p.notice) // some show only when a value is read
 	return p
 }
 
@@ -114,7 +118,7 @@ func (h *Handler) planMessage(m *hl7v2.Message, known *recall) plan {
 	if c, bad := h.headerFault(m); bad {
 		return h.refuse(m, c)
 	}
-	return h.route(m, known)
+	return h.attended(m, h.route(m, known))
 }
 
 // unreadable says what a message that cannot be parsed is refused for.
@@ -223,8 +227,8 @@ func (h *Handler) route(m *hl7v2.Message, known *recall) plan {
 // keys returns what the exchange will be found by: the trust's own number and the NHS
 // number that is asked about.
 func (h *Handler) keys(m *hl7v2.Message, p plan) (localID, nhsNumber string) {
-	if p.request != nil {
-		return p.request.Who.LocalID, p.request.NHSNumber.Digits()
+	if req := cmp.Or(p.request, p.refused); req != nil {
+		return req.Who.LocalID, req.NHSNumber.Digits()
 	}
 	ids := p.subject.ids
 	if !p.subject.read {

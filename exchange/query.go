@@ -57,7 +57,7 @@ func (q *query) plan(name string) plan {
 		return q.unknown(name)
 	}
 	q.want = req.Want
-	return plan{name: name, query: true, request: &req, subject: q.subject, reply: q.reply}
+	return plan{name: name, query: true, request: &req, subject: q.subject, nack: q.nack, reply: q.reply}
 }
 
 // unknown is the plan for a query about a local number that the index does not have.

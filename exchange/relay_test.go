@@ -329,7 +329,7 @@ func TestRelayReadsTheAnswer(t *testing.T) {
 				t.Errorf("%d refusals, claimed until %v", got.Refusals, got.Until)
 			}
 			k, facts, kept := f.last(t, l)
-			want := store.Facts{Destination: "pas", Letter: l.Position, ControlID: "N1", Attempt: 1, Ack: tt.code, Outcome: tt.state.String(), Reason: tt.reason}
+			want := store.Facts{User: store.System, Destination: "pas", Letter: l.Position, ControlID: "N1", Attempt: 1, Ack: tt.code, Outcome: tt.state.String(), Reason: tt.reason}
 			if tt.state == store.Waiting {
 				want.Outcome = again
 			}
@@ -732,7 +732,7 @@ func TestRelayOvertaken(t *testing.T) {
 	f.wantState(t, l, store.Dropped, "changed since")
 	f.wantState(t, behind, store.Delivered, "")
 	k, facts, _ := f.last(t, l)
-	want := store.Facts{Destination: "pas", Letter: l.Position, ControlID: "N1", Reason: "changed since"}
+	want := store.Facts{User: store.System, Destination: "pas", Letter: l.Position, ControlID: "N1", Reason: "changed since"}
 	if diff := cmp.Diff(want, facts); k != store.Withdrawn || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", k, diff)
 	}

@@ -40,7 +40,8 @@ func TestRequirementsPage(t *testing.T) {
 		"T-AUD-01a", "T-AUD-01b", "T-AUD-01c", "T-AUD-01d", "T-AUD-01e", "T-AUD-01f", "T-AUD-01g", "T-AUD-01h",
 		"T-AUD-02a", "T-AUD-02b", "T-AUD-02c", "T-AUD-02d", "T-AUD-02e", "T-AUD-02f", "T-AUD-02g", "T-AUD-03",
 		"T-AUD-04a", "T-AUD-04b", "T-AUD-04c", "T-AUD-05a", "T-AUD-05b", "T-AUD-05c", "T-AUD-06", "T-AUD-07",
-		"T-IG-02c", "T-IG-03a", "T-IG-04a", "T-IG-04b",
+		"T-IG-01a", "T-IG-01b", "T-IG-01c", "T-IG-01d", "T-IG-02a", "T-IG-02b",
+		"T-IG-02c", "T-IG-03a", "T-IG-03b", "T-IG-04a", "T-IG-04b",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("ids of the page (-want +got):\n%s", diff)

@@ -247,7 +247,7 @@ func (t *tracing) Answered(a pds.Answer) {
 func (h *Handler) Trace(ctx context.Context, user string, req pds.Request) (store.ID, pds.Result, error) {
 	h.defaults()
 	x := &exchange{h: h, ctx: ctx, id: store.NewID(), start: h.Now(), plan: plan{unclaimed: true}}
-	x.facts = store.Facts{User: user, Type: "trace", LocalID: req.Who.LocalID, NHSSent: req.NHSNumber.Digits()}
+	x.facts = store.Facts{User: user, Role: req.Role, Type: "trace", LocalID: req.Who.LocalID, NHSSent: req.NHSNumber.Digits()}
 	t := &tracing{x: x, want: req.Want}
 	if err := t.Waiting(ctx); err != nil {
 		return x.id, pds.Result{}, err

@@ -139,7 +139,7 @@ func (h *Handler) reopen(ctx context.Context, w store.Work) (x *exchange, err er
 	if err != nil {
 		return x, errNoMessage
 	}
-	x.m = m
+	x.m, x.facts.User, x.facts.Role = m, h.user(m), said(m, h.RoleFields)
 	x.plan = h.planMessage(m, known)
 	x.plan.known = known
 	return x, known.err

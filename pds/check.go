@@ -7,10 +7,11 @@ import (
 )
 
 // Rules are the switches of the local checks. The zero value is the contract's default:
-// no wildcards, full birth dates.
+// no wildcards, full birth dates, unattended.
 type Rules struct {
 	AllowWildcards  bool // "*" after at least two characters of a name or postcode, searches only
 	AllowPartialDOB bool // YYYY and YYYYMM, searches only
+	Access          Access
 	Now             func() time.Time
 }
 
@@ -37,6 +38,8 @@ func (r Rules) fault(req Request) string {
 	switch {
 	case req.Want < Verify || req.Want > Details:
 		return "operation"
+	case r.Access.Missing(req.User, req.Role) != "":
+		return r.Access.Missing(req.User, req.Role) + " missing"
 	case byNumber && req.NHSNumber.IsZero():
 		return "NHS number missing"
 	case req.Who.BirthDate.IsZero():

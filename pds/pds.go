@@ -50,6 +50,7 @@ func (w Want) String() string {
 type Request struct {
 	ID        string    // of the exchange; the same for every attempt
 	User      string    // on whose behalf, for the provider's audit; "" means this system
+	Role      string    // the role profile of User's smartcard, if there is one
 	Want      Want      // what is asked
 	NHSNumber NHSNumber // zero when unknown
 	Who       Demographics

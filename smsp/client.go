@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ type Client struct {
 	Username string    // wsse:Username; default <ODS>-<System>
 	From     string    // wsa:From address, a URI; default urn:nhs-uk:addressing:ods:<ODS>:<System>
 	Sender   string    // itk:senderAddress, a URI; default as From
-	AuditIDs []AuditID // at most 4; default one, urn:nhs-uk:identity:ods:<ODS>:SYS:<System>
+	AuditIDs []AuditID // at most 4; default those of section 5 for Rules.Access, such as urn:nhs-uk:identity:ods:<ODS>:SYS:<System>
 
 	// HTTP is used in place of a client made from the next six. Redirects are not followed
 	// whatever it says.
@@ -64,12 +65,13 @@ type Client struct {
 	Now   func() time.Time // default time.Now
 	NewID func() string    // a UUID in upper case; default random
 
-	once     sync.Once // guards the rest
-	invalid  error
-	client   *http.Client
-	rules    pds.Rules
-	auditIDs []AuditID // but for {user}
-	fixed    values
+	once      sync.Once // guards the rest
+	invalid   error
+	client    *http.Client
+	rules     pds.Rules
+	auditIDs  []AuditID // but for {user} and {role}
+	systemIDs []AuditID // of attended access without a user
+	fixed     values
 }
 
 var _ pds.Tracer = (*Client)(nil)
@@ -122,8 +124,8 @@ func (nobody) Asking(context.Context, pds.Call) error { return nil }
 func (nobody) Answered(pds.Answer)                    {}
 
 // Check tells what is wrong with the settings, nil if nothing is: [pdshttp.ErrEndpoint],
-// [ErrInsecure], [ErrNoODS], [ErrText], faults of the audit identities, several of them
-// joined.
+// [ErrInsecure], [ErrNoODS], [ErrText], [ErrAccess], faults of the audit identities, several
+// of them joined.
 func (c *Client) Check() error {
 	c.once.Do(c.prepare)
 	return c.invalid
@@ -145,9 +147,9 @@ func (c *Client) prepare() {
 	address := "urn:nhs-uk:addressing:ods:" + c.ODS + ":" + system
 	ids := c.AuditIDs
 	if len(ids) == 0 {
-		ids = []AuditID{{URI: "urn:nhs-uk:identity:ods:{org}:SYS:{system}"}}
+		ids = defaultAuditIDs(c.Rules.Access)
 	}
-	c.auditIDs = fillAuditIDs(fillAuditIDs(ids, "{org}", c.ODS), "{system}", system)
+	c.auditIDs, c.systemIDs = c.filled(ids), c.filled(defaultAuditIDs(pds.Unattended))
 	c.fixed[slotTo] = c.Endpoint
 	c.fixed[slotUsername] = cmp.Or(c.Username, c.ODS+"-"+system)
 	c.fixed[slotFrom] = cmp.Or(c.From, address)
@@ -155,7 +157,26 @@ func (c *Client) prepare() {
 	c.fixed[slotLocalRoot] = cmp.Or(c.LocalIDRoot, oidLocalID)
 	c.client = c.connections().Client()
 
-	c.invalid = errors.Join(pdshttp.CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids))
+	c.invalid = errors.Join(pdshttp.CheckEndpoint(c.Endpoint), c.checkTLS(), c.checkODS(), c.checkText(), checkAuditIDs(ids), CheckAccess(ids, c.Rules.Access))
+}
+
+// filled returns audit identities with what is the same in every question.
+func (c *Client) filled(ids []AuditID) []AuditID {
+	return fillAuditIDs(fillAuditIDs(ids, "{org}", c.ODS), "{system}", c.system())
+}
+
+// idsFor returns the audit identities of a question.
+func (c *Client) idsFor(req pds.Request) []AuditID {
+	ids := c.auditIDs
+	if req.User == "" && c.Rules.Access == pds.AttendedOrSystem {
+		ids = c.systemIDs
+	}
+	fill := strings.NewReplacer("{user}", cmp.Or(req.User, c.system()), "{role}", req.Role)
+	ids = slices.Clone(ids)
+	for i := range ids {
+		ids[i].URI = fill.Replace(ids[i].URI)
+	}
+	return ids
 }
 
 func (c *Client) checkODS() error {

@@ -201,11 +201,11 @@ func detach(e *etree.Element) (xml []string) {
 	return xml
 }
 
-// request puts the pieces together for user.
-func (e *envelope) request(v *values, ids []AuditID, user string) []byte {
+// request puts the pieces together for whom the audit identities name.
+func (e *envelope) request(v *values, ids []AuditID) []byte {
 	b := e.start.appendTo(make([]byte, 0, e.estimated), v)
 	for _, id := range ids {
-		v[slotAuditType], v[slotAuditURI] = id.Type, strings.ReplaceAll(id.URI, "{user}", user)
+		v[slotAuditType], v[slotAuditURI] = id.Type, id.URI
 		if id.Type == "" {
 			b = e.auditID.appendTo(b, v)
 		} else {

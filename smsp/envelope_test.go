@@ -282,8 +282,8 @@ func TestParseAuditIDs(t *testing.T) {
 		"1.2.826.0.1285.0.2.0.107=123456789012": "[{1.2.826.0.1285.0.2.0.107 123456789012}]",
 		"1.2.65={user}, 1.2.67={user} ,urn:x?a=b": "[{1.2.65 {user}} {1.2.67 {user}} { urn:x?a=b}]",
 		"urn:x,":          "smsp: audit identity 2: no URI",
-		"urn:x:{patient}": "smsp: audit identity 1: placeholder is not {user}, {org} or {system}",
-		"urn:x:{user":     "smsp: audit identity 1: placeholder is not {user}, {org} or {system}",
+		"urn:x:{patient}": "smsp: audit identity 1: placeholder is not {user}, {role}, {org} or {system}",
+		"urn:x:{user":     "smsp: audit identity 1: placeholder is not {user}, {role}, {org} or {system}",
 		"1.02=x":          "[{ 1.02=x}]", // no OID, so it belongs to the URI
 		"a,b,c,d,e":       "smsp: 5 audit identities, the envelope holds at most 4",
 	} {

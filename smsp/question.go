@@ -45,6 +45,8 @@ func (c *Client) check(req pds.Request) (res pds.Result, ok bool) {
 		return refused("local identifier has control characters"), false
 	case !printable(req.User):
 		return refused("user has control characters"), false
+	case !printable(req.Role):
+		return refused("role profile has control characters"), false
 	}
 	return pds.Result{}, true
 }
@@ -128,7 +130,6 @@ func (c *Client) question(req pds.Request) *question {
 		q.number = req.NHSNumber
 	}
 	v := c.values(req)
-	user := cmp.Or(req.User, c.system())
 	q.call = pds.Call{
 		Backend:    "smsp",
 		Operation:  q.op.name,
@@ -137,7 +138,7 @@ func (c *Client) question(req pds.Request) *question {
 		TrackingID: v[slotTracking],
 		PayloadID:  v[slotPayload],
 		NHSNumber:  q.number,
-		Body:       envelopes()[req.Want].request(&v, c.auditIDs, user),
+		Body:       envelopes()[req.Want].request(&v, c.idsFor(req)),
 	}
 	return q
 }

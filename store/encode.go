@@ -61,6 +61,7 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendText(b, `,"control_id":`, f.ControlID)
 	b = appendText(b, `,"type":`, f.Type)
 	b = appendText(b, `,"user":`, f.User)
+	b = appendText(b, `,"role":`, f.Role)
 	b = appendText(b, `,"local_id":`, f.LocalID)
 	b = appendText(b, `,"nhs_number_sent":`, f.NHSSent)
 	b = appendText(b, `,"nhs_number_found":`, f.NHSFound)

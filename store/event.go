@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -112,6 +113,10 @@ func ParseOutcome(s string) (Outcome, bool) {
 	return 0, false
 }
 
+// System is the user of what nobody asked for: the service did it by itself, or for a system that
+// named no person.
+const System = "system"
+
 // Facts are what an event says, beside its place in the chain. Empty ones are left out of
 // the document. Texts are as they came; the true bytes are in the bodies.
 type Facts struct {
@@ -121,7 +126,8 @@ type Facts struct {
 	Facility    string            `json:"facility,omitempty"`          // MSH-4
 	ControlID   string            `json:"control_id,omitempty"`        // MSH-10
 	Type        string            `json:"type,omitempty"`              // MSH-9
-	User        string            `json:"user,omitempty"`              // on whose behalf; absent means the system itself
+	User        string            `json:"user,omitempty"`              // on whose behalf: a person, or System; events of older programs have none for that
+	Role        string            `json:"role,omitempty"`              // role profile of the user's smartcard
 	LocalID     string            `json:"local_id,omitempty"`          // the trust's own patient number
 	NHSSent     string            `json:"nhs_number_sent,omitempty"`   // ten digits
 	NHSFound    string            `json:"nhs_number_found,omitempty"`  // ten digits
@@ -207,12 +213,14 @@ type Head struct {
 }
 
 // Append makes the next event of the chain and moves h to it. Time never runs backwards
-// along a chain: at is the later of the clock and the event before.
+// along a chain: at is the later of the clock and the event before. Every event has a user: if
+// nobody is named that is [System].
 func (h *Head) Append(now time.Time, exchange ID, entry Entry) Event {
 	at := now.UTC().Truncate(time.Microsecond)
 	if at.Before(h.At) {
 		at = h.At
 	}
+	entry.Facts.User = cmp.Or(entry.Facts.User, System)
 	e := Event{Chain: h.Chain, Seq: h.Seq + 1, At: at, Kind: entry.Kind, Exchange: exchange}
 	b := append(make([]byte, 0, 1024), h.Hash[:]...)
 	b = appendDocument(b, e, entry)

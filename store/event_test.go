@@ -1,6 +1,7 @@
 package store
 
 import (
+	stdcmp "cmp"
 	"crypto/sha256"
 	"fmt"
 	"testing"
@@ -26,7 +27,7 @@ func TestAppendWrites(t *testing.T) {
 	}{
 		"an event of the service": {
 			ID{}, Entry{Kind: Started, Facts: Facts{Version: "1.0.0", Host: "trust-01"}},
-			`{"chain":"main","seq":42,"at":"2026-11-22T09:15:00.123456Z","kind":"started","software":"1.0.0","host":"trust-01"}`,
+			`{"chain":"main","seq":42,"at":"2026-11-22T09:15:00.123456Z","kind":"started","user":"system","software":"1.0.0","host":"trust-01"}`,
 		},
 		"an exchange with its bodies": {
 			someID, Entry{
@@ -39,19 +40,19 @@ func TestAppendWrites(t *testing.T) {
 			},
 			`{"chain":"main","seq":42,"at":"2026-11-22T09:15:00.123456Z","kind":"exchanged","exchange":"01932f5e-7c00-7abc-8def-0123456789ab",` +
 				`"peer":"192.0.2.7:40001","application":"PAS","control_id":"PAS0000451","type":"ADT^A28^ADT_A05",` +
-				`"nhs_number_sent":"9990000018","ack":"AA","outcome":"not traced","bodies":[` +
+				`"user":"system","nhs_number_sent":"9990000018","ack":"AA","outcome":"not traced","bodies":[` +
 				`{"kind":"frame","size":13,"sha256":"56080864da60fb7a4038f945a5d9217968d8aa08cf93cc3b25f0599865102551"},` +
 				`{"kind":"reply","size":0,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}`,
 		},
 		"text beyond ASCII, marks and control characters": {
 			someID, Entry{Kind: Warned, Facts: Facts{Reason: "caf\u00e9 \U0001F600 <&> \"\\\" \r\n\x00\u2028"}},
 			`{"chain":"main","seq":42,"at":"2026-11-22T09:15:00.123456Z","kind":"warned","exchange":"01932f5e-7c00-7abc-8def-0123456789ab",` +
-				`"reason":"caf\u00e9 \ud83d\ude00 \u003c\u0026\u003e \"\\\" \r\n\u0000\u2028"}`,
+				`"user":"system","reason":"caf\u00e9 \ud83d\ude00 \u003c\u0026\u003e \"\\\" \r\n\u0000\u2028"}`,
 		},
 		"bytes that are not UTF-8": {
 			someID, Entry{Kind: Warned, Facts: Facts{Reason: "caf\xe9 \xed\xa0\x80"}},
 			`{"chain":"main","seq":42,"at":"2026-11-22T09:15:00.123456Z","kind":"warned","exchange":"01932f5e-7c00-7abc-8def-0123456789ab",` +
-				`"reason":"caf\ufffd \ufffd\ufffd\ufffd"}`,
+				`"user":"system","reason":"caf\ufffd \ufffd\ufffd\ufffd"}`,
 		},
 		"numbers and maps": {
 			ID{}, Entry{Kind: Looked, Facts: Facts{
@@ -75,15 +76,37 @@ func TestAppendWrites(t *testing.T) {
 			if want := (Head{"main", 42, e.At, e.Hash}); head != want {
 				t.Errorf("head = %v, want %v", head, want)
 			}
+			want := tt.entry.Facts
+			want.User = stdcmp.Or(want.User, System)
 			if got, err := e.Facts(); err != nil {
 				t.Errorf("Facts() error = %v", err)
-			} else if name != "bytes that are not UTF-8" && !cmp.Equal(got, tt.entry.Facts) {
-				t.Errorf("Facts() differ:\n%s", cmp.Diff(tt.entry.Facts, got))
+			} else if name != "bytes that are not UTF-8" && !cmp.Equal(got, want) {
+				t.Errorf("Facts() differ:\n%s", cmp.Diff(want, got))
 			}
 			if got, err := e.Digests(); err != nil || len(got) != len(tt.entry.Parts) {
 				t.Errorf("Digests() = %v, error %v; want %d", got, err, len(tt.entry.Parts))
 			}
 		})
+	}
+}
+
+// TestOlderEventsVerify: what was written before every event had a user is what it was, and a new event
+// goes behind it.
+func TestOlderEventsVerify(t *testing.T) {
+	older := Event{
+		Chain: "main", Seq: 1, At: someTime.UTC().Truncate(time.Microsecond), Kind: Started,
+		Doc: `{"chain":"main","seq":1,"at":"2026-11-22T09:15:00.123456Z","kind":"started","software":"1.0.0"}`,
+	}
+	older.Hash = sum256(append(make([]byte, sha256.Size), older.Doc...))
+	head := Head{Chain: "main", Seq: 1, At: older.At, Hash: older.Hash}
+	m := &memory{events: []Event{older, head.Append(someTime, ID{}, Entry{Kind: Stopped})}}
+	if r, err := Verify(t.Context(), m, "main", true, nil); err != nil || r.Events != 2 {
+		t.Errorf("Verify() = %+v, %v", r, err)
+	}
+	for i, want := range []string{"", System} {
+		if f, err := m.events[i].Facts(); err != nil || f.User != want {
+			t.Errorf("event %d is of %q, %v; want %q", i+1, f.User, err, want)
+		}
 	}
 }
 

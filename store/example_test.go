@@ -24,8 +24,8 @@ func ExampleEvent() {
 		previous = sum[:]
 	}
 	// Output:
-	// {"chain":"main","seq":1,"at":"2026-11-22T10:15:00.000000Z","kind":"started","software":"1.0.0"} true
-	// {"chain":"main","seq":2,"at":"2026-11-22T10:15:01.000000Z","kind":"stopped"} true
+	// {"chain":"main","seq":1,"at":"2026-11-22T10:15:00.000000Z","kind":"started","user":"system","software":"1.0.0"} true
+	// {"chain":"main","seq":2,"at":"2026-11-22T10:15:01.000000Z","kind":"stopped","user":"system"} true
 }
 
 func ExampleFindPart() {

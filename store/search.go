@@ -14,7 +14,7 @@ type Search struct {
 	LocalID     string    // the trust's own number
 	ControlID   string    // MSH-10
 	MessageID   string    // of a call or of its answer: wsa:MessageID, tracking id, payload id, X-Request-ID, X-Correlation-ID; or MSH-10 of an update
-	User        string    // on whose behalf it was: EVN-5, or who used the command line
+	User        string    // on whose behalf it was: EVN-5, or who used the command line; System: nobody's
 	Application string    // MSH-3
 	Facility    string    // MSH-4
 	Outcome     Outcome   // as it ended, later results included; 0: any

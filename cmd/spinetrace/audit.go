@@ -68,7 +68,24 @@ func startStore(ctx context.Context, cfg *config, c console) (store.Store, error
 	if err := startWithin(ctx, db, startWait); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return db, nil
+	return signed{db, thisBuild().Version + " " + thisBuild().Commit, cfg.digest()}, nil
+}
+
+// signed is a store of a command. Its chain has no row of a start that says what program writes, and
+// with which settings: so every row does.
+type signed struct {
+	store.Store
+	software, configuration string
+}
+
+// Commit implements [store.Journal].
+func (s signed) Commit(ctx context.Context, c store.Commit) (store.Receipt, error) {
+	c.Entries = slices.Clone(c.Entries)
+	for i := range c.Entries {
+		f := &c.Entries[i].Facts
+		f.Version, f.Config = s.software, s.configuration
+	}
+	return s.Store.Commit(ctx, c)
 }
 
 // startWithin starts a store, or says after a time what it waits for.

@@ -73,7 +73,7 @@ func (l *listener) hear(e toldEvent) *givenAnswer {
 	case store.Resent:
 		a.again, a.Ack = true, ""
 	case store.Finished:
-		if l.to.Peer != "" || l.to.User == "" {
+		if l.to.Peer != "" || l.to.User == "" || l.to.User == store.System {
 			return nil // a trace that nobody waited for
 		}
 		a.Text = e.facts.Outcome
@@ -94,7 +94,7 @@ func (r recipient) with(f store.Facts) recipient {
 	if f.Application != "" || f.Facility != "" {
 		r.Application, r.Facility = f.Application, f.Facility
 	}
-	if f.User != "" {
+	if r.User == "" || f.User != "" && f.User != store.System { // what the service does in it is not for somebody else
 		r.User = f.User
 	}
 	return r

@@ -36,6 +36,7 @@ var exportColumns = []struct {
 	{"control_id", func(r exportRow) string { return r.facts.ControlID }},
 	{"type", func(r exportRow) string { return r.facts.Type }},
 	{"user", func(r exportRow) string { return r.facts.User }},
+	{"role", func(r exportRow) string { return r.facts.Role }},
 	{"local_id", func(r exportRow) string { return r.facts.LocalID }},
 	{"nhs_number_sent", func(r exportRow) string { return r.facts.NHSSent }},
 	{"nhs_number_found", func(r exportRow) string { return r.facts.NHSFound }},
@@ -109,7 +110,7 @@ func (s *csvSink) take(_ context.Context, e store.Event) (rows int, err error) {
 
 func (s *csvSink) end() error {
 	line := make([]string, len(exportColumns)+1)
-	line[len(exportColumns)] = rowOfRows(s.rows)
+	line[len(exportColumns)] = lastLine(s.rows, 1)
 	if err := s.out.Write(line); err != nil {
 		return err
 	}

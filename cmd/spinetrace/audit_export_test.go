@@ -144,7 +144,7 @@ func checkExportedCSV(t *testing.T, events []store.Event, out string) {
 		t.Fatal(err)
 	}
 	head, last := lines[0], lines[len(lines)-1]
-	if n := len(head) - 1; head[n] != confidential || last[n] != rowOfRows(len(lines)-2) {
+	if n := len(head) - 1; head[n] != confidential || last[n] != lastLine(len(lines)-2, 1) {
 		t.Errorf("the label is %q, the end %q", head[n], last[n])
 	}
 	got := make(map[string]map[string]string)

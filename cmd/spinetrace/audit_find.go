@@ -27,6 +27,7 @@ type inquiry struct {
 	search store.Search // without the number, which may be several
 	number pds.NHSNumber
 	exact  bool
+	paged  int                         // number of the page
 	next   func(after store.ID) string // the command that shows the page behind an exchange
 }
 
@@ -57,7 +58,7 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 	fs.StringVar(&q.search.LocalID, "local-id", "", "about the patient with this local `number`")
 	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
 	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID; or from which an A31 with this MSH-10 followed")
-	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line")
+	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line; system is nobody")
 	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`: MSH-3, and MSH-4 if it is given")
 	fs.StringVar(&q.given.outcome, "outcome", "", "that ended in these `words`, such as \"no match\"")
 	fs.StringVar(&q.given.from, "from", "", "that came at this `time` or later")
@@ -65,6 +66,7 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 	fs.StringVar(&q.search.Chain, "chain", "", "whose first event is in the chain of this `name`")
 	fs.StringVar(&q.given.seq, "seq", "", "and has this number there, or one of these, `N or N-M`")
 	fs.StringVar(&q.given.after, "after", "", "the next page: only messages older than the one with this `EXCHANGE-ID`")
+	fs.IntVar(&q.paged, "page", 1, "its `number`, for its last line; goes with --after")
 }
 
 // read makes the search of the flags. Its errors do not repeat a patient's number: a terminal's
@@ -166,6 +168,9 @@ func (q *inquiry) readPlace() error {
 }
 
 func (q *inquiry) readAfter() error {
+	if q.paged < 1 || q.paged > 1 && q.given.after == "" {
+		return usageError("--page is the number of a page, and goes with --after; copy both from the end of the page before")
+	}
 	if q.given.after == "" {
 		return nil
 	}
@@ -187,7 +192,7 @@ func (q *inquiry) run(ctx context.Context, w io.Writer, db store.Store) error {
 	if err != nil {
 		return err
 	}
-	p := page[foundRow]{list: list[foundRow]{columns: foundColumns, none: "The journal holds no such message."}}
+	p := page[foundRow]{list: list[foundRow]{columns: foundColumns, none: "The journal holds no such message."}, number: q.paged}
 	for _, x := range found {
 		p.rows = append(p.rows, rowOfExchange(x))
 	}
@@ -328,7 +333,7 @@ func (q *inquiry) command(fs *flag.FlagSet, after store.ID) string {
 	fs.Visit(func(f *flag.Flag) {
 		value := f.Value.String()
 		switch f.Name {
-		case "after":
+		case "after", "page":
 			return
 		case "from":
 			value = q.search.From.Format(time.RFC3339Nano)
@@ -341,7 +346,7 @@ func (q *inquiry) command(fs *flag.FlagSet, after store.ID) string {
 		}
 		words = append(words, "--"+f.Name, quoted(value))
 	})
-	return strings.Join(append(words, "--after", after.String()), " ")
+	return strings.Join(append(words, "--page", strconv.Itoa(q.paged+1), "--after", after.String()), " ")
 }
 
 // plainWord is what a shell takes as it is.
@@ -374,7 +379,7 @@ type foundRow struct {
 func rowOfExchange(x store.Exchange) foundRow {
 	return foundRow{
 		Seq: place{x.Chain, x.Seq}.String(), Exchange: x.ID.String(), At: x.At.UTC(),
-		Application: x.Application, Facility: x.Facility, ControlID: x.ControlID, Type: x.Type, User: x.User,
+		Application: x.Application, Facility: x.Facility, ControlID: x.ControlID, Type: x.Type, User: cmp.Or(x.User, store.System),
 		LocalID: x.LocalID, Sent: x.NHSNumber, Found: x.NHSFound, Outcome: x.Outcome.String(),
 	}
 }

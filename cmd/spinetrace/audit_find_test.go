@@ -5,7 +5,9 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -379,34 +381,59 @@ func csvOf(t *testing.T, args ...string) [][]string {
 	return records
 }
 
-// TestTIG04b: what is handed out says at its end that it is all there, or where the rest is.
+// TestTIG04b: what is handed out says at its end that it is all there, and of how many pages it is the
+// last; or where the rest is.
 func TestTIG04b(t *testing.T) {
 	qualityStore(t)
 	for _, args := range lists {
 		_, out, _ := runCommand(append(args, "--json")...)
 		n := len(jsonRows(t, out)) // which looks at the last line
 		lines := jsonLines(t, out)
-		if lines[len(lines)-1]["complete"] != true {
-			t.Errorf("%q as JSON ends with %v", args, lines[len(lines)-1])
+		if end := lines[len(lines)-1]; end["complete"] != true || end["page"] != 1.0 || end["pages"] != 1.0 {
+			t.Errorf("%q as JSON ends with %v", args, end)
 		}
 		if args[1] == "show" {
 			continue
 		}
 		records := csvOf(t, args...)
 		last := records[len(records)-1]
-		if want := fmt.Sprintf("row %d of %d", n, n); len(records) != n+2 || last[len(last)-1] != want || strings.Join(last[:len(last)-1], "") != "" {
+		if want := fmt.Sprintf("row %d of %d, page 1 of 1", n, n); len(records) != n+2 || last[len(last)-1] != want || strings.Join(last[:len(last)-1], "") != "" {
 			t.Errorf("%q as CSV: %d lines for %d rows, the last %q", args, len(records), n, last)
 		}
-		if _, out, _ := runCommand(args...); n > 0 && !strings.HasSuffix(out, fmt.Sprintf("\nrow %d of %d\n", n, n)) {
+		if _, out, _ := runCommand(args...); n > 0 && !strings.HasSuffix(out, fmt.Sprintf("\nrow %d of %d, page 1 of 1\n", n, n)) {
 			t.Errorf("%q ends with %q", args, out[max(0, len(out)-80):])
 		}
 	}
-	_, out, _ := runCommand("audit", "find", "--most", "1", "--csv")
-	if !strings.Contains(out, `row 1 of 1; there are more: spinetrace audit find --csv=true --most 1 --after `) {
-		t.Errorf("a page that is not the last:\n%s", out)
-	}
-	_, out, _ = runCommand("items", "list", "--most", "2", "--json")
-	if !strings.Contains(out, `{"rows":2,"complete":false,"more":"there may be more: give a larger --most"}`) {
+	_, out, _ := runCommand("items", "list", "--most", "2", "--json")
+	if !strings.Contains(out, `{"rows":2,"page":1,"complete":false,"more":"there may be more: give a larger --most"}`) {
 		t.Errorf("a list that was cut:\n%s", out)
+	}
+	everyPage(t, len(jsonRows(t, commandOut("audit", "find", "--json"))))
+	if code, _, errs := runCommand("audit", "find", "--page", "2"); code != exitUsage || !strings.Contains(errs, "--page is the number of a page, and goes with --after") {
+		t.Errorf("--page without --after: exit code %d, %s", code, errs)
+	}
+}
+
+func commandOut(args ...string) string {
+	_, out, _ := runCommand(args...)
+	return out
+}
+
+// nextPage is how a page that is not the last ends.
+var nextPage = regexp.MustCompile(`row (\d+) of (\d+), page (\d+); there are more: spinetrace (audit find .*)\n$`)
+
+// everyPage follows the commands for the next page: only the last knows how many there are.
+func everyPage(t *testing.T, messages int) {
+	t.Helper()
+	out := commandOut("audit", "find", "--most", "1")
+	for n := 1; n < messages; n++ {
+		said := nextPage.FindStringSubmatch(out)
+		if said == nil || said[1] != "1" || said[2] != "1" || said[3] != strconv.Itoa(n) {
+			t.Fatalf("page %d of %d ends with %q", n, messages, out[max(0, len(out)-200):])
+		}
+		out = commandOut(strings.Fields(said[4])...)
+	}
+	if want := fmt.Sprintf("\nrow 1 of 1, page %d of %d\n", messages, messages); messages < 2 || !strings.HasSuffix(out, want) {
+		t.Errorf("the last page ends with %q, want %q", out[max(0, len(out)-200):], want)
 	}
 }

@@ -309,37 +309,91 @@ func TestDropBodiesOnPostgres(t *testing.T) {
 // TestTAUD03: the columns of an event must all be filled, and the rows of a traced message have what
 // is required of each.
 func TestTAUD03(t *testing.T) {
-	g := newGuarded(t)
-	var nullable string
-	err := g.QueryRow(`select coalesce(string_agg(column_name, ', '), '') from information_schema.columns
-		where table_name = 'event' and is_nullable = 'YES'`).Scan(&nullable)
-	if err != nil || nullable != "" {
-		t.Errorf("columns of an event that may be null: %q, %v", nullable, err)
-	}
-	r := startService(t, map[string]string{"STORE": g.as(t, "spinetrace_runtime")})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		g := newGuarded(t)
+		var nullable string
+		err := g.QueryRow(`select coalesce(string_agg(column_name, ', '), '') from information_schema.columns
+			where table_name = 'event' and is_nullable = 'YES'`).Scan(&nullable)
+		if err != nil || nullable != "" {
+			t.Errorf("columns of an event that may be null: %q, %v", nullable, err)
+		}
+		requiredItems(t, g.as(t, "spinetrace_runtime"))
+	})
+	t.Run("SQLite", func(t *testing.T) { requiredItems(t, "sqlite:"+filepath.Join(t.TempDir(), "journal.db")) })
+}
+
+// requiredItems looks at every row that a service and a command write.
+func requiredItems(t *testing.T, dsn string) {
+	r := startService(t, map[string]string{"STORE": dsn})
 	r.waitReady(t)
-	if _, err := r.send(t, sampleA28("C1")); err != nil {
-		t.Fatal(err)
+	for _, message := range []string{sampleA28("C1"), fromUser("C2", "JBLOGGS", "")} {
+		if _, err := r.send(t, message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, errs := runCommand("audit", "find", "--as", "auditor"); code != exitOK {
+		t.Fatal(errs)
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	required := map[store.Kind][]string{
-		store.Started:  {"software", "configuration", "host"},
-		store.Received: {"peer", "application", "facility", "control_id", "type", "local_id", "nhs_number_sent", "bodies"},
-		store.Asked:    {"attempt", "backend", "operation", "endpoint", "message_id", "tracking_id", "payload_id", "bodies"},
-		store.Answered: {"attempt", "http_status", "code", "answer_message_id", "took_us", "bodies"},
-		store.Replied:  {"ack", "outcome", "nhs_number_found", "nhs_number_status", "bodies"},
-	}
-	for _, e := range r.events(t) {
-		for _, name := range append(required[e.Kind], "chain", "seq", "at", "kind") {
-			if !strings.Contains(e.Doc, `"`+name+`":`) {
-				t.Errorf("%v has no %s: %s", e.Kind, name, e.Doc)
+	seen := make(map[store.Kind]bool)
+	for _, chain := range []string{r.cfg.Chain, r.cfg.Chain + ".cli"} {
+		started := false
+		for _, e := range r.eventsOf(t, chain) {
+			seen[e.Kind] = true
+			started = started || e.Kind == store.Started
+			lacking := lacks(e.Doc, "chain", "seq", "at", "kind", "user")
+			if !started { // a service's are in the row of its start, which all others come behind
+				lacking = append(lacking, lacks(e.Doc, "software", "configuration")...)
 			}
+			if lacking = append(lacking, lacks(e.Doc, required[e.Kind]...)...); len(lacking) > 0 {
+				t.Errorf("%v lacks %q: %s", e.Kind, lacking, e.Doc)
+			}
+			checkUser(t, e)
 		}
-		delete(required, e.Kind)
 	}
 	for kind := range required {
-		t.Errorf("there is no event %v", kind)
+		if !seen[kind] {
+			t.Errorf("there is no event %v", kind)
+		}
+	}
+}
+
+// required are the items of a kind of event, beside those that every event has.
+var required = map[store.Kind][]string{
+	store.Started:  {"software", "configuration", "host"},
+	store.Clocked:  {"details"},
+	store.Received: {"peer", "application", "facility", "control_id", "type", "local_id", "nhs_number_sent", "bodies"},
+	store.Asked:    {"attempt", "backend", "operation", "endpoint", "message_id", "tracking_id", "payload_id", "bodies"},
+	store.Answered: {"attempt", "http_status", "code", "answer_message_id", "took_us", "bodies"},
+	store.Replied:  {"ack", "outcome", "nhs_number_found", "nhs_number_status", "bodies"},
+	store.Looked:   {"filters", "software", "configuration"},
+	store.Stopped:  nil,
+}
+
+// lacks returns the items that a document does not have.
+func lacks(doc string, items ...string) (missing []string) {
+	for _, item := range items {
+		if !strings.Contains(doc, `"`+item+`":`) {
+			missing = append(missing, item)
+		}
+	}
+	return missing
+}
+
+// checkUser: a row of a message is of its user; one of a look of who looks; all others of the system.
+func checkUser(t *testing.T, e store.Event) {
+	t.Helper()
+	f, err := e.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[bool]string{true: "auditor", false: store.System}[e.Kind == store.Looked]
+	if e.Exchange != (store.ID{}) && f.User == "JBLOGGS" {
+		return
+	}
+	if f.User != want {
+		t.Errorf("%v is of %q, want %q", e.Kind, f.User, want)
 	}
 }

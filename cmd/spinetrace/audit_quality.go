@@ -150,7 +150,7 @@ func (q quality) text(w io.Writer, rows []qualityRow) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(w, "\n"+rowOfRows(len(rows)))
+	_, err := fmt.Fprintln(w, "\n"+lastLine(len(rows), 1))
 	return err
 }
 

@@ -241,7 +241,7 @@ func (s showing) framed(page *bytes.Buffer, n int, line func(i int) error) error
 	for i := 0; i < n && err == nil; i++ {
 		err = line(i)
 	}
-	return errors.Join(err, encodeJSON(page, jsonEnd{Rows: n, Complete: true}))
+	return errors.Join(err, encodeJSON(page, jsonEnd{Rows: n, Page: 1, Pages: 1, Complete: true}))
 }
 
 // tell writes the story of one message.
@@ -257,13 +257,19 @@ func (s showing) tell(ctx context.Context, page *bytes.Buffer, db store.Audit, s
 		})
 	}
 	fmt.Fprintf(page, "%s\n\n%s\n", confidential, headline(story))
+	who := ""
 	for _, e := range story {
 		e, err := readEvent(ctx, db, e)
 		if err != nil {
 			return err
 		}
-		s.tellEvent(page, e)
 		answers.hear(e)
+		if e.facts.User == who {
+			e.facts.User = "" // said above
+		} else {
+			who = e.facts.User
+		}
+		s.tellEvent(page, e)
 	}
 	answers.tell(page)
 	return nil

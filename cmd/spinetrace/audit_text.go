@@ -143,7 +143,7 @@ func storyOf(kind store.Kind, f store.Facts) string {
 		return printable(f.Type)
 	case kind == store.Broken:
 		return "A broken frame from " + f.Peer
-	case f.User != "":
+	case f.User != "" && f.User != store.System:
 		return "A question of " + printable(f.User)
 	}
 	return "A message that could not be read"
@@ -307,6 +307,7 @@ func printable(s string) string {
 func factRows(f store.Facts) []factRow {
 	return []factRow{
 		{"who", f.User},
+		{"role profile", f.Role},
 		{"looked for", pairs(f.Filters)},
 		{"rows shown", number(int64(f.Rows))},
 		{"peer", f.Peer},

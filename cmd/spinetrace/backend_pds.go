@@ -70,7 +70,7 @@ func openPDS(cfg *config, certs *certificates) (pds.Tracer, error) {
 		FamilyPart: cfg.PDSFamilyPart, GivenInitial: cfg.PDSGivenInitial, AcceptPartialDOB: cfg.PDSAcceptPartialDOB,
 		RestrictedSearch: cfg.PDSRestrictedSearch, FuzzyFallback: cfg.PDSFuzzyFallback,
 		GenderCheck: cfg.PDSGenderCheck, MinScore: cfg.minScore(),
-		Rules: pds.Rules{AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB},
+		Rules: cfg.rules(),
 	}
 	if cfg.PDSTokenURL != pdsfhir.NoTokens {
 		if c.Key, err = readSigningKey(cfg.PDSKeyFile); err != nil {

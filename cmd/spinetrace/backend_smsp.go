@@ -31,7 +31,7 @@ func (c *config) checkSMSP(f *faults) {
 // checkSMSPParsed reports what only the parsers of package smsp can tell.
 func (c *config) checkSMSPParsed(f *faults) {
 	if _, err := smsp.ParseAuditIDs(c.SMSPAuditIDs); err != nil {
-		f.add("SMSP_AUDIT_IDS", "is not a list of audit identities; write [TYPE=]URI with {user}, {org} and {system}, commas between")
+		f.add("SMSP_AUDIT_IDS", "is not a list of audit identities; write [TYPE=]URI with {user}, {role}, {org} and {system}, commas between")
 	}
 	if _, err := parseProxy("SMSP_PROXY", c.SMSPProxy); err != nil {
 		f.add("SMSP_PROXY", "is not the URL of a proxy; write http://host:port")
@@ -69,12 +69,15 @@ func openSMSP(cfg *config, certs *certificates) (pds.Tracer, error) {
 		LocalIDRoot: cfg.SMSPLocalIDRoot, LocalIDPrefix: cfg.SMSPLocalIDPrefix,
 		ShortSurnameOmit: cfg.SMSPShortSurname == "omit",
 		Pace:             cfg.pace(0), PaceWait: cfg.ReplyBudget,
-		Rules: pds.Rules{AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB},
+		Rules: cfg.rules(),
 	}
 	return c, c.Check()
 }
 
 func smspTLS(cfg *config) (*tls.Config, error) {
+	if err := (namedFile{"SMSP_KEY", cfg.SMSPKey}).private(); err != nil {
+		return nil, err
+	}
 	c, err := smsp.TLSConfig(cfg.SMSPCert, cfg.SMSPKey, cfg.SMSPCA, cfg.SMSPServerName)
 	if err != nil {
 		return nil, fmt.Errorf("%sSMSP_CERT, _KEY, _CA: %w; give the paths of PEM files", prefix, err)

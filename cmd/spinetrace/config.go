@@ -85,6 +85,10 @@ type config struct {
 	BackendAttempts    int           `envconfig:"SPINETRACE_BACKEND_ATTEMPTS" default:"3" min:"1" max:"10" desc:"calls for one question, if asking again may help"`
 	BackendConcurrency int           `envconfig:"SPINETRACE_BACKEND_CONCURRENCY" default:"64" min:"1" max:"10000" desc:"calls at a time"`
 	BackendRate        Rate          `envconfig:"SPINETRACE_BACKEND_RATE" shown:"none for smsp, 4 for pds" desc:"calls a second; 0 for no limit"`
+	Access             string        `envconfig:"SPINETRACE_ACCESS" default:"unattended" oneof:"unattended,attended,smartcard,session" desc:"on whose behalf is asked: the system's, a local user's, or that of a smartcard's holder with a role profile; session, which passes on a session authenticated with a smartcard, is not supported"`
+	AccessUserFields   string        `envconfig:"SPINETRACE_ACCESS_USER_FIELDS" default:"EVN-5.1" desc:"where a message says which user it is from: list of fields, the first that has a value"`
+	AccessRoleFields   string        `envconfig:"SPINETRACE_ACCESS_ROLE_FIELDS" shown:"none; required by smartcard" desc:"where it says the role profile of the user's smartcard, written like ACCESS_USER_FIELDS"`
+	AccessNoUser       string        `envconfig:"SPINETRACE_ACCESS_NO_USER" shown:"refuse" oneof:"refuse,system" desc:"an attended message without a user: refuse asks nobody, system asks as the system and records that"`
 	AllowWildcards     bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_WILDCARDS" default:"false" desc:"let a * in a name or postcode through to a search"`
 	AllowPartialDOB    bool          `envconfig:"SPINETRACE_BACKEND_ALLOW_PARTIAL_DOB" default:"false" desc:"let a search go without the day or month of birth"`
 	ADTDetails         bool          `envconfig:"SPINETRACE_ADT_DETAILS" default:"false" desc:"ask for the details of an ADT's patient, not only for the number"`
@@ -97,7 +101,7 @@ type config struct {
 	SMSPUsername       string        `envconfig:"SPINETRACE_SMSP_USERNAME" shown:"ODS-APPLICATION" desc:"wsse:Username"`
 	SMSPFrom           string        `envconfig:"SPINETRACE_SMSP_FROM" shown:"urn:nhs-uk:addressing:ods:ODS:APPLICATION" desc:"wsa:From"`
 	SMSPSender         string        `envconfig:"SPINETRACE_SMSP_SENDER" shown:"urn:nhs-uk:addressing:ods:ODS:APPLICATION" desc:"itk:senderAddress"`
-	SMSPAuditIDs       string        `envconfig:"SPINETRACE_SMSP_AUDIT_IDS" shown:"urn:nhs-uk:identity:ods:ODS:SYS:APPLICATION" desc:"audit identities: list of [TYPE=]URI with {user}, {org}, {system}"`
+	SMSPAuditIDs       string        `envconfig:"SPINETRACE_SMSP_AUDIT_IDS" shown:"as ACCESS asks; unattended urn:nhs-uk:identity:ods:ODS:SYS:APPLICATION" desc:"audit identities: list of [TYPE=]URI with {user}, {role}, {org}, {system}"`
 	SMSPActionQuoted   bool          `envconfig:"SPINETRACE_SMSP_SOAP_ACTION_QUOTED" default:"true" desc:"write the SOAPAction header in quotes"`
 	SMSPConnectTimeout time.Duration `envconfig:"SPINETRACE_SMSP_CONNECT_TIMEOUT" default:"5s" min:"100ms" max:"1m" desc:"longest time to connect, TLS included"`
 	SMSPValidity       time.Duration `envconfig:"SPINETRACE_SMSP_TIMESTAMP_VALIDITY" default:"10m" min:"10s" max:"24h" desc:"from Created to Expires of a question"`
@@ -167,6 +171,7 @@ func (c *config) validate(f *faults) {
 	c.checkListener(f)
 	c.checkMessages(f)
 	c.checkBackend(f)
+	c.checkAccess(f)
 	c.checkReturn(f)
 	c.checkNotices(f)
 	c.checkStore(f)
@@ -364,18 +369,18 @@ func (c *config) require(f *faults) {
 	if b, ok := backends[c.Backend]; ok {
 		b.require(c, f)
 	}
+	c.checkKeyFiles(f)
 	c.checkResults(f)
 }
 
 // checkFiles reports the files that the settings name and that cannot be opened.
 func (c *config) checkFiles(f *faults) {
-	for _, s := range []struct{ name, path string }{
-		{"MLLP_CERT", c.MLLPCert}, {"MLLP_KEY", c.MLLPKey}, {"MLLP_CLIENT_CA", c.MLLPClientCA},
-		{"SMSP_CERT", c.SMSPCert}, {"SMSP_KEY", c.SMSPKey}, {"SMSP_CA", c.SMSPCA},
-		{"PDS_KEY_FILE", c.PDSKeyFile}, {"PDS_CA", c.PDSCA},
-		{"PAS_CA", c.PAS.CA}, {"PAS_CERT", c.PAS.Cert}, {"PAS_KEY", c.PAS.Key},
-		{"FORWARD_CA", c.Forward.CA}, {"FORWARD_CERT", c.Forward.Cert}, {"FORWARD_KEY", c.Forward.Key},
-	} {
+	for _, s := range append(c.keyFiles(),
+		namedFile{"MLLP_CERT", c.MLLPCert}, namedFile{"MLLP_CLIENT_CA", c.MLLPClientCA},
+		namedFile{"SMSP_CERT", c.SMSPCert}, namedFile{"SMSP_CA", c.SMSPCA}, namedFile{"PDS_CA", c.PDSCA},
+		namedFile{"PAS_CA", c.PAS.CA}, namedFile{"PAS_CERT", c.PAS.Cert},
+		namedFile{"FORWARD_CA", c.Forward.CA}, namedFile{"FORWARD_CERT", c.Forward.Cert},
+	) {
 		if s.path == "" {
 			continue
 		}

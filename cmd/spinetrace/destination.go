@@ -112,6 +112,9 @@ func (p peer) clientTLS() (*tls.Config, error) {
 		c.RootCAs = pool
 	}
 	if p.TLS == "mutual" {
+		if err := (namedFile{p.setting("KEY"), p.Key}).private(); err != nil {
+			return nil, err
+		}
 		pair, err := readPair(p.Cert, p.Key)
 		if err != nil {
 			return nil, fmt.Errorf("%s%s: %w", prefix, p.setting("CERT"), err)

@@ -60,7 +60,7 @@ func TestItemsListReadsEveryPage(t *testing.T) {
 func TestItemsListCSV(t *testing.T) {
 	backlogStore(t)
 	_, out, _ := runCommand("items", "list", "--csv", "--kind", "replaced number")
-	want := strings.Join(itemColumns, ",") + "," + confidential + "\n1,replaced number,MOMENT,MOMENT,1,RXX,D100004,9990600147,UUID,,,,\n,,,,,,,,,,,,row 1 of 1\n"
+	want := strings.Join(itemColumns, ",") + "," + confidential + "\n1,replaced number,MOMENT,MOMENT,1,RXX,D100004,9990600147,UUID,,,,\n,,,,,,,,,,,,\"row 1 of 1, page 1 of 1\"\n"
 	if masked(out) != want {
 		t.Errorf("as CSV:\n%swant\n%s", masked(out), want)
 	}

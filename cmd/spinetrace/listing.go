@@ -63,8 +63,9 @@ func (t list[R]) show(ctx context.Context, w io.Writer, j store.Journal, l listi
 // or a print-out can lose its tail.
 type page[R row] struct {
 	list[R]
-	notes []string // what a reader should know of the rows
-	more  string   // where those are that come behind them; "": there are none
+	notes  []string // what a reader should know of the rows
+	number int      // of the page; 0 is the first, too
+	more   string   // where those are that come behind them; "": there are none
 }
 
 func (p page[R]) show(ctx context.Context, w io.Writer, j store.Journal, l listing, filters map[string]string) error {
@@ -85,7 +86,7 @@ func (p page[R]) json(w io.Writer) error {
 	for _, r := range p.rows {
 		err = errors.Join(err, encodeJSON(w, r))
 	}
-	return errors.Join(err, encodeJSON(w, jsonEnd{len(p.rows), p.more == "", p.more}))
+	return errors.Join(err, encodeJSON(w, p.jsonEnd()))
 }
 
 // jsonHead is the first line of what is exported as JSON.
@@ -94,11 +95,21 @@ type jsonHead struct {
 	Notes           []string `json:"notes,omitempty"`
 }
 
-// jsonEnd is the last one.
+// jsonEnd is the last one. Nobody knows how many pages there are before the last.
 type jsonEnd struct {
 	Rows     int    `json:"rows"`
+	Page     int    `json:"page"`
+	Pages    int    `json:"pages,omitempty"`
 	Complete bool   `json:"complete"`
 	More     string `json:"more,omitempty"`
+}
+
+func (p page[R]) jsonEnd() jsonEnd {
+	end := jsonEnd{Rows: len(p.rows), Page: max(p.number, 1), Complete: p.more == "", More: p.more}
+	if end.Complete {
+		end.Pages = end.Page
+	}
+	return end
 }
 
 // csv gives the label and the end a column of their own, so that every line has the same
@@ -120,14 +131,18 @@ func (p page[R]) csv(w io.Writer) error {
 
 // end is the last line of a page.
 func (p page[R]) end() string {
+	n, number := len(p.rows), max(p.number, 1)
 	if p.more == "" {
-		return rowOfRows(len(p.rows))
+		return lastLine(n, number)
 	}
-	return rowOfRows(len(p.rows)) + "; " + p.more
+	return fmt.Sprintf("row %d of %d, page %d; %s", n, n, number, p.more)
 }
 
-// rowOfRows says that nothing is missing from what has so many rows (MSCA-IG-04, 3.17.5).
-func rowOfRows(n int) string { return fmt.Sprintf("row %d of %d", n, n) }
+// lastLine says that nothing is missing from a page of so many rows, which is the last of so many
+// (MSCA-IG-04, 3.17.5).
+func lastLine(rows, pages int) string {
+	return fmt.Sprintf("row %d of %d, page %d of %d", rows, rows, pages, pages)
+}
 
 func (p page[R]) text(w io.Writer) error {
 	fmt.Fprintln(w, confidential)

@@ -172,7 +172,7 @@ func newHandler(cfg *config, t pds.Tracer, m *metrics, log *slog.Logger) (*excha
 		MultipleIsError: cfg.QueryMultiple == "ae", NoQAK: !cfg.QueryQAK, PlainNACK: cfg.QueryPlainNACK,
 		Telephone: cfg.QueryTelephone, NHSSexCodes: cfg.QuerySexCodes == "nhs",
 		Details:        cfg.ADTDetails,
-		AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB,
+		AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB, Access: cfg.access(),
 		RefuseStale: !cfg.SMSPAcceptStale,
 		Budget:      cfg.ReplyBudget, CommitTimeout: cfg.CommitTimeout,
 		Window: cfg.DuplicateWindow, QueryWindow: cfg.DuplicateQueries,
@@ -196,6 +196,10 @@ func parseHandler(cfg *config, h *exchange.Handler) error {
 	into(&h.Results, &faults)(cfg.results())
 	if domains := cmp.Or(cfg.LocalDomains, cfg.ODS); domains != "" {
 		into(&h.Domains, &faults)(exchange.ParseDomains(domains))
+	}
+	into(&h.UserFields, &faults)(exchange.ParseFields(cfg.AccessUserFields))
+	if cfg.AccessRoleFields != "" {
+		into(&h.RoleFields, &faults)(exchange.ParseFields(cfg.AccessRoleFields))
 	}
 	if cfg.LegacyNumbers != "" {
 		into(&h.LegacyNumbers, &faults)(exchange.ParseLegacyFields(cfg.LegacyNumbers))
@@ -539,12 +543,8 @@ func (s *service) stop() error {
 	<-s.starting // the store must not be closed while it starts
 	s.stopPosting()
 	s.posting.Wait()
-	var err error
 	s.anchor(context.Background())
-	if s.started {
-		err = s.record(context.Background(), []store.Entry{{Kind: store.Stopped, Facts: store.Facts{Details: s.account.mark()}}})
-	}
-	err = errors.Join(err, s.store.Close())
+	err := errors.Join(s.end(context.Background()), s.store.Close())
 	if c, ok := s.client.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}

@@ -143,6 +143,12 @@ func (r *running) send(t *testing.T, msg string) ([]byte, error) {
 // events returns what a stopped service left in its journal.
 func (r *running) events(t *testing.T) []store.Event {
 	t.Helper()
+	return r.eventsOf(t, r.cfg.Chain)
+}
+
+// eventsOf is events for any chain of the journal.
+func (r *running) eventsOf(t *testing.T, chain string) []store.Event {
+	t.Helper()
 	db, err := openStore(&r.cfg, r.cfg.Chain+".cli", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -156,11 +162,11 @@ func (r *running) events(t *testing.T) []store.Event {
 	if err := db.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Verify(ctx, db, r.cfg.Chain, true, nil); err != nil {
+	if _, err := store.Verify(ctx, db, chain, true, nil); err != nil {
 		t.Error(err)
 	}
 	var all []store.Event
-	for e, err := range db.Events(ctx, store.Query{Chain: r.cfg.Chain}) {
+	for e, err := range db.Events(ctx, store.Query{Chain: chain}) {
 		if err != nil {
 			t.Fatal(err)
 		}

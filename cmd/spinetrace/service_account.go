@@ -23,6 +23,8 @@ import (
 // account is what the service has told the journal of itself in this run. After the start only
 // keepAccount changes it.
 type account struct {
+	begun   bool              // the start may be in the journal, though nobody said that it is
+	before  int64             // number of the row before it
 	started int64             // number of the row of the start
 	uses    map[string]string // the certificates and tables that the journal knows of
 	tables  map[string]string // those of them that are read at the start only
@@ -50,18 +52,47 @@ func (s *service) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.insist(ctx, func() error { return s.record(ctx, entries) }); err != nil {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.account.begun, s.account.before = true, last.Seq
+	// A stop does not cut this commit short: whether the start is in the journal would not be known.
+	if err := s.insist(ctx, func() error { return s.record(context.WithoutCancel(ctx), entries) }); err != nil {
 		return err
 	}
-	return s.insist(ctx, func() error {
-		told, err := ownEvents(ctx, s.store, store.Query{Chain: s.cfg.Chain, From: last.Seq + 1}, last.Seq+lookBack)
-		for _, e := range told {
-			if e.Kind == store.Started {
-				s.account.started = e.Seq
-			}
+	return s.insist(ctx, func() error { return untilRead(s.findStart(ctx)) })
+}
+
+// findStart looks for the row of the start behind the head that it comes behind. Nobody else writes
+// to this chain.
+func (s *service) findStart(ctx context.Context) error {
+	from := s.account.before
+	told, err := ownEvents(ctx, s.store, store.Query{Chain: s.cfg.Chain, From: from + 1}, from+lookBack)
+	for _, e := range told {
+		if e.Kind == store.Started {
+			s.account.started = e.Seq
 		}
-		return untilRead(err)
-	})
+	}
+	return err
+}
+
+// end records that the service stops, if the journal knows that it started. Told to stop in the middle
+// of its start it may not know that itself.
+func (s *service) end(ctx context.Context) error {
+	if !s.account.begun {
+		return nil
+	}
+	if s.account.started == 0 {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := s.findStart(ctx); err != nil {
+			return fmt.Errorf("record of the stop: %w", err)
+		}
+	}
+	if s.account.started == 0 {
+		return nil
+	}
+	return s.record(ctx, []store.Entry{{Kind: store.Stopped, Facts: store.Facts{Details: s.account.mark()}}})
 }
 
 // untilRead makes the start go on trying to read: whatever it is, the service is not ready before

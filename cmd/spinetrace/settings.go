@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -173,9 +174,11 @@ func (s setting) readFile(path string, both bool, f *faults) {
 		f.add(s.name, "and "+name+" are both given; leave one out")
 		return
 	}
-	text, err := os.ReadFile(path)
+	text, err := readPrivate(path)
 	value := strings.TrimSpace(string(text))
 	switch {
+	case errors.Is(err, errExposed):
+		f.add(name, "names a file that "+errExposed.Error())
 	case err != nil:
 		f.add(name, "cannot be read; write the path of a file that this process may read")
 	case value == "":

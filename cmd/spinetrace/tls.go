@@ -57,6 +57,9 @@ func serverTLS(cfg *config) (*tls.Config, error) {
 	if cfg.listenerTLS() == "off" {
 		return nil, nil
 	}
+	if err := (namedFile{"MLLP_KEY", cfg.MLLPKey}).private(); err != nil {
+		return nil, err
+	}
 	pair, err := readPair(cfg.MLLPCert, cfg.MLLPKey)
 	if err != nil {
 		return nil, fmt.Errorf("%sMLLP_CERT: %w", prefix, err)

@@ -19,6 +19,7 @@ type tracing struct {
 	details bool
 	json    bool
 	as      string
+	role    string
 }
 
 // trace asks the configured back end about one patient.
@@ -34,6 +35,7 @@ func trace(ctx context.Context, c console, args []string) error {
 	fs.BoolVar(&t.details, "details", false, "ask for the patient's details, not only for the number")
 	fs.BoolVar(&t.json, "json", false, "print one JSON object")
 	fs.StringVar(&t.as, "as", osUser(), "`name` of who asks, for the record")
+	fs.StringVar(&t.role, "role", "", "role `profile` of the smartcard of who asks, if ACCESS is smartcard")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
@@ -48,8 +50,7 @@ func trace(ctx context.Context, c console, args []string) error {
 	if err != nil {
 		return err
 	}
-	rules := pds.Rules{AllowWildcards: cfg.AllowWildcards, AllowPartialDOB: cfg.AllowPartialDOB}
-	if refused, ok := rules.Check(req); !ok {
+	if refused, ok := cfg.rules().Check(req); !ok {
 		return usageError("the question cannot be asked: " + strings.TrimPrefix(refused.Reason, "local check: "))
 	}
 	return t.ask(ctx, c, &cfg, req)
@@ -64,7 +65,7 @@ var sexFlags = map[string]pds.Sex{
 // request makes the question of the flags. Its errors do not repeat them: a terminal's log
 // is no place for a patient.
 func (t *tracing) request() (pds.Request, error) {
-	req := pds.Request{Want: t.want(), Who: pds.Demographics{
+	req := pds.Request{User: t.as, Role: strings.TrimSpace(t.role), Want: t.want(), Who: pds.Demographics{
 		Family: strings.TrimSpace(t.family), Given: strings.TrimSpace(t.given), Postcode: printedPostcode(t.postcode),
 	}}
 	var err error

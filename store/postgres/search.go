@@ -186,7 +186,11 @@ func (q *search) filters() (all []filter) {
 	}
 	text(q.LocalID, "local_id = %[1]s and local_id <> ''", "e.local_id = %[1]s")
 	text(q.ControlID, "control_id = %[1]s", "e.control_id = %[1]s")
-	text(q.User, "asker = %[1]s and asker <> ''", "e.asker = %[1]s")
+	if q.User == store.System { // most are: an index of them would help nobody
+		all = append(all, filter{test: "e.asker = ''"})
+	} else {
+		text(q.User, "asker = %[1]s and asker <> ''", "e.asker = %[1]s")
+	}
 	if q.Chain != "" {
 		all = append(all, q.place())
 	}

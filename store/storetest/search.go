@@ -48,7 +48,7 @@ func (l *library) search(s store.Search) []store.Exchange {
 		case bytes.Compare(x.ID[:], from[:]) < 0, bytes.Compare(x.ID[:], end[:]) >= 0:
 		case s.NHSNumber != "" && x.NHSNumber != s.NHSNumber && !slices.Contains(l.found[x.ID], s.NHSNumber):
 		case s.MessageID != "" && !slices.Contains(l.mentions[x.ID], s.MessageID):
-		case !match(s.LocalID, x.LocalID), !match(s.ControlID, x.ControlID), !match(s.User, x.User):
+		case !match(s.LocalID, x.LocalID), !match(s.ControlID, x.ControlID), !match(s.User, asker(x)):
 		case !match(s.Application, x.Application), !match(s.Facility, x.Facility), !match(s.Chain, x.Chain):
 		case s.Outcome != 0 && s.Outcome != x.Outcome:
 		case s.Chain != "" && (s.FromSeq > x.Seq || s.UntilSeq != 0 && s.UntilSeq < x.Seq):
@@ -58,6 +58,14 @@ func (l *library) search(s store.Search) []store.Exchange {
 	}
 	slices.SortFunc(found, func(a, b store.Exchange) int { return bytes.Compare(b.ID[:], a.ID[:]) })
 	return found[:min(len(found), s.Limit)]
+}
+
+// asker is on whose behalf an exchange was.
+func asker(x store.Exchange) string {
+	if x.User == "" {
+		return store.System
+	}
+	return x.User
 }
 
 // add draws an exchange, keeps it in one of the stores, and notes it.
@@ -135,7 +143,7 @@ func combination(rt *rapid.T, l *library, now time.Time) store.Search {
 	}
 	s := store.Search{
 		NHSNumber: text("number", "9990000018", "9990000026", "9990000034"), LocalID: text("local id", "100001", "100002", "none"),
-		ControlID: text("control id", "A", "B"), MessageID: text("message id", "M1", "M2", "M3"), User: text("user", "ANNE", "BERT"),
+		ControlID: text("control id", "A", "B"), MessageID: text("message id", "M1", "M2", "M3"), User: text("user", "ANNE", "BERT", store.System),
 		Application: text("application", "PAS", "RIS"), Facility: text("facility", "RXX01"), Chain: text("chain", "one", "two", "three"),
 		Limit: rapid.IntRange(0, 5).Draw(rt, "limit"),
 	}
