@@ -26,12 +26,21 @@ func appendPlace(b []byte, e Event) []byte {
 	b = append(e.At.UTC().AppendFormat(append(b, `,"at":"`...), timeLayout), '"')
 	b = appendString(append(b, `,"kind":`...), e.Kind.String())
 	if e.Exchange != (ID{}) {
-		b = append(append(append(b, exchangeKey...), e.Exchange.String()...), '"')
+		b = append(appendID(append(b, exchangeKey...), e.Exchange), '"')
 	}
 	return b
 }
 
 const exchangeKey = `,"exchange":"`
+
+// appendID writes an ID as its String method does.
+func appendID(b []byte, id ID) []byte {
+	b = hex.AppendEncode(b, id[:4])
+	for i := 4; i < 10; i += 2 {
+		b = hex.AppendEncode(append(b, '-'), id[i:i+2])
+	}
+	return hex.AppendEncode(append(b, '-'), id[10:])
+}
 
 // appendDigests writes size and digest of every body, the last member of the document.
 func appendDigests(b []byte, parts []Part) []byte {

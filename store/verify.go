@@ -37,12 +37,12 @@ type Walk struct {
 // chain could not be read. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
 	w := Walk{Head: Head{Chain: chain}}
-	check, latest := bodyCheck{audit: a}, make(map[string]Head)
+	check, links, latest := bodyCheck{audit: a}, linkCheck{}, make(map[string]Head)
 	for e, err := range a.Events(ctx, Query{Chain: chain, From: 1}) {
 		if err != nil {
 			return w, fmt.Errorf("store: verify %s: %w", chain, err)
 		}
-		if what := w.Head.check(e); what != "" {
+		if what := links.event(w.Head, e); what != "" {
 			return w, &Break{chain, w.Head.Seq + 1, what}
 		}
 		if bodies {
@@ -63,19 +63,24 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 	return w, nil
 }
 
-// check says what is wrong with e as the event after h, or "".
-func (h Head) check(e Event) string {
+// linkCheck compares events with the heads before them. Its memory is used again.
+type linkCheck struct{ buf []byte }
+
+// event says what is wrong with e as the event after h, or "".
+func (c *linkCheck) event(h Head, e Event) string {
 	if e.Seq != h.Seq+1 {
 		return fmt.Sprintf("missing, the next event is %d", e.Seq)
 	}
-	if sha256.Sum256(append(h.Hash[:len(h.Hash):len(h.Hash)], e.Doc...)) != e.Hash {
+	c.buf = append(append(c.buf[:0], h.Hash[:]...), e.Doc...)
+	if sha256.Sum256(c.buf) != e.Hash {
 		return "hash does not follow from the event before and the document"
 	}
 	if e.At.Before(h.At) {
 		return "earlier than the event before"
 	}
-	rest, ok := strings.CutPrefix(e.Doc, string(appendPlace(nil, e)))
-	if !ok || e.Exchange == (ID{}) && strings.HasPrefix(rest, exchangeKey) {
+	c.buf = appendPlace(c.buf[:0], e)
+	n := min(len(c.buf), len(e.Doc))
+	if e.Doc[:n] != string(c.buf) || e.Exchange == (ID{}) && strings.HasPrefix(e.Doc[n:], exchangeKey) {
 		return difference(e)
 	}
 	return ""

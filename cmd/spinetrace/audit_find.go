@@ -224,16 +224,18 @@ func tiedNote(asked pds.NHSNumber, tied []string) string {
 }
 
 // tiedTo returns the numbers that superseded one, or that it superseded, as far as a trace has
-// said so: one step in either direction, no further.
+// said so: one step in either direction, no further. All about the number is read, and the outcomes
+// are looked at here: a search for them as well would be planned over twice as many tables, and the
+// plan of this one is that of the page, too.
 func tiedTo(ctx context.Context, db store.Store, digits string) ([]string, error) {
 	tied := make(map[string]bool)
-	for _, o := range []store.Outcome{store.Superseded, store.HeldElsewhere} {
-		err := eachFound(ctx, db, store.Search{NHSNumber: digits, Outcome: o}, func(x store.Exchange) {
+	err := eachFound(ctx, db, store.Search{NHSNumber: digits}, func(x store.Exchange) {
+		if replaces(x.Outcome) {
 			tie(tied, digits, x.NHSNumber, x.NHSFound)
-		})
-		if err != nil {
-			return nil, err
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	holders, err := db.Holders(ctx, digits, pageSize)
 	if err != nil {

@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"docs":            nil,
 	"internal/pgtest": nil,
 	"scripts/gotest":  nil,
+	"scripts/journal": {"exchange", "hl7v2", "pds", "pds/pdstest", "smsp", "smsp/smsptest", "store", "store/postgres", "store/sqlite"},
 	"pds/pdshttp":     {"pds"},
 	"smsp":            {"pds", "pds/pdshttp"},
 	"pds/pdsfhir":     {"pds", "pds/pdshttp"},

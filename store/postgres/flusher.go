@@ -242,7 +242,7 @@ func (f *flusher) resume(former *[]backend, doubt bool) (committed bool, err err
 		return false, err
 	}
 	if doubt {
-		err = sess.try(f.s.opts.Chain)
+		err = sess.try(f.s.opts.Chain, f.s.opts.Now())
 	}
 	if err == nil { // last: what it finds out, it finds out once
 		committed, err = f.settle(sess)
@@ -299,7 +299,7 @@ func (f *flusher) abandon(hand []*pending) {
 // settle compares what the database holds with what we know, after the chain's lock was
 // taken: whatever we sent has been committed by now, or never will be.
 func (f *flusher) settle(sess *session) (committed bool, err error) {
-	have, err := sess.head(f.s.opts.Chain)
+	have, err := sess.head(f.s.opts.Chain, f.s.opts.Now())
 	if err != nil {
 		return false, err
 	}

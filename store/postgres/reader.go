@@ -57,7 +57,16 @@ func (s *Store) exchangeEvents(ctx context.Context, id store.ID) iter.Seq2[store
 		from event e join chain c on c.id = e.chain where e.exchange = $1
 		order by e.at, e.chain, e.seq`
 	return func(yield func(store.Event, error) bool) {
-		events, err := s.events(ctx, q, id[:])
+		rows, err := s.reader.QueryContext(ctx, q, id[:])
+		var events []store.Event
+		if err == nil {
+			err = scan(rows, func() error {
+				var e store.Event
+				err := scanEvent(rows, &e, &e.Chain, &e.Seq, &e.At, &e.Kind, &e.Exchange, &e.Doc)
+				events = append(events, e)
+				return err
+			})
+		}
 		if err != nil {
 			yield(store.Event{}, readError("events", err))
 			return
@@ -103,9 +112,6 @@ type eventPage struct {
 // readPages reads a chain, one page ahead of who consumes it, until its end, an error, or
 // stop.
 func (s *Store) readPages(ctx context.Context, chain string, from int64, pages chan<- eventPage, stop <-chan struct{}) {
-	// Time never runs backwards along a chain: at spares the partitions already read.
-	const q = `select $1::text, seq, at, kind, exchange, doc, hash from event
-		where chain = $2 and seq >= $3 and at >= $4 order by seq limit $5`
 	var id int16
 	err := s.reader.QueryRowContext(ctx, "select id from chain where name = $1", chain).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -115,7 +121,7 @@ func (s *Store) readPages(ctx context.Context, chain string, from int64, pages c
 	for last := false; !last; {
 		var events []store.Event
 		if err == nil {
-			events, err = s.events(ctx, q, chain, id, from, since, page)
+			events, err = s.readPage(ctx, chain, id, from, since)
 		}
 		if last = err != nil || len(events) < page; !last {
 			end := events[len(events)-1]
@@ -129,46 +135,55 @@ func (s *Store) readPages(ctx context.Context, chain string, from int64, pages c
 	}
 }
 
-// events returns what a query does, all of it or nothing.
-func (s *Store) events(ctx context.Context, query string, args ...any) (to []store.Event, err error) {
-	rows, err := s.reader.QueryContext(ctx, query, args...)
+// pageQuery reads a page of a chain. Time never runs backwards along one: at spares the partitions
+// already read.
+var pageQuery = fmt.Sprintf(`select seq, at, kind, exchange, doc, hash from event
+	where chain = $1 and seq >= $2 and at >= $3 order by seq limit %d`, page)
+
+// readPage returns a page, all of it or nothing. The statement is prepared, because the answers to
+// others are in text, and because planning it over all partitions takes as long as reading some
+// hundred events.
+func (s *Store) readPage(ctx context.Context, chain string, id int16, from int64, since time.Time) ([]store.Event, error) {
+	stmt, err := s.pageQuery.prepare(ctx, s.searcher) //nolint:sqlclosecheck // it lives as long as the pool
 	if err != nil {
 		return nil, err
 	}
+	rows, err := stmt.QueryContext(ctx, id, from, since)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]store.Event, 0, page)
 	err = scan(rows, func() error {
-		var e store.Event
-		var hash sql.RawBytes
-		if err := rows.Scan(&e.Chain, &e.Seq, &e.At, &e.Kind, &e.Exchange, &e.Doc, &hash); err != nil {
-			return err
-		}
-		e.At = e.At.UTC()
-		copy(e.Hash[:], hash)
-		to = append(to, e)
-		return nil
+		e := store.Event{Chain: chain}
+		err := scanEvent(rows, &e, &e.Seq, &e.At, &e.Kind, &e.Exchange, &e.Doc)
+		events = append(events, e)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return to, nil
+	return events, nil
+}
+
+// scanEvent reads a row into the columns of e, of which the hash is the last.
+func scanEvent(rows *sql.Rows, e *store.Event, columns ...any) error {
+	var hash sql.RawBytes
+	err := rows.Scan(append(columns, &hash)...)
+	e.At = e.At.UTC()
+	copy(e.Hash[:], hash)
+	return err
 }
 
 // Parts implements [store.Audit].
 func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, ok bool, err error) {
-	k := keyOf(e)
-	b, ok := s.ahead.take(k)
-	if !ok {
-		bodies, err := s.readBodies(ctx, s.ahead.next(k))
-		if err != nil {
-			return nil, false, readError("parts", err)
-		}
-		b = bodies[k]
-		delete(bodies, k)
-		s.ahead.keep(bodies)
+	b, err := s.body(ctx, e)
+	if err != nil {
+		return nil, false, readError("parts", err)
 	}
 	if b.data == nil {
 		return nil, false, nil
 	}
-	if parts, err = s.unpack(k.exchange, k.chain, b); err != nil {
+	if parts, err = s.unpack(e.Exchange, e.Chain, b); err != nil {
 		return nil, false, bodyError("parts", err)
 	}
 	return parts, true, nil

@@ -33,6 +33,7 @@ type Store struct {
 	holders                    together[string, []store.Patient]
 	entriesQuery, holdersQuery prepared
 	searches                   searches
+	pageQuery                  prepared
 	inbox                      inbox
 	ahead                      ahead
 
@@ -98,6 +99,8 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	lines.may = s.reachable
 	s.entries.ask, s.entriesQuery.sql = s.readEntries, entriesSQL
 	s.holders.ask, s.holdersQuery.sql = s.readHolders, holdersSQL
+	s.pageQuery.sql = pageQuery
+	s.ahead.rangeQuery.sql, s.ahead.scatteredQuery.sql = rangeQuery, scatteredQuery
 	s.inbox.wake = make(chan struct{}, 1)
 	s.inbox.down = errNotStarted
 	return s, nil
@@ -180,7 +183,7 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	if err := s.pooled(ctx, sess); err != nil {
 		return err
 	}
-	head, err := sess.head(s.opts.Chain)
+	head, err := sess.head(s.opts.Chain, s.opts.Now())
 	if err != nil {
 		return err
 	}
