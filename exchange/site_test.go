@@ -133,6 +133,14 @@ func (d *disk) Item(ctx context.Context, number int64) (store.Item, bool, error)
 }
 
 // Heads implements [store.Audit].
+func (d *disk) Count(ctx context.Context, chain string, upTo int64) (int64, error) {
+	return d.store().Count(ctx, chain, upTo)
+}
+
+func (d *disk) Strays(ctx context.Context, bodies bool) (store.Strays, error) {
+	return d.store().Strays(ctx, bodies)
+}
+
 func (d *disk) Heads(ctx context.Context) ([]store.Head, error) { return d.store().Heads(ctx) }
 
 // Events implements [store.Audit].

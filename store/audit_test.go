@@ -49,7 +49,7 @@ func TestDroppedBefore(t *testing.T) {
 
 func TestVerifyCountsWhatWasDropped(t *testing.T) {
 	m := newMemory()
-	began := time.Unix(someID.Time().UnixTime()).UTC()
+	began := Began(someID)
 	recorded := began.Add(2 * LeastAge)
 	delete(m.bodies, 3)
 	for _, tt := range []struct {
@@ -62,6 +62,34 @@ func TestVerifyCountsWhatWasDropped(t *testing.T) {
 		if errors.As(err, &b) != tt.broken || !tt.broken && (w.Dropped != 2 || w.Bodies != 4) {
 			t.Errorf("dropped before %v: Verify() = %+v, error %v; want a break: %t", tt.before, w, err, tt.broken)
 		}
+	}
+}
+
+func TestVerifyMissesNoHiddenEvent(t *testing.T) {
+	m := newMemory()
+	m.hidden = 2
+	w, err := Verify(t.Context(), m, "main", false, nil)
+	var b *Break
+	if !errors.As(err, &b) || b.Seq != w.Head.Seq || !strings.HasPrefix(b.What, "2 more events") {
+		t.Errorf("Verify() error = %v, want a break at the head %d that tells of 2 events", err, w.Head.Seq)
+	}
+}
+
+// TestVerifyAsksAgainWhatWasDropped: bodies that are dropped while a chain is walked are no break.
+func TestVerifyAsksAgainWhatWasDropped(t *testing.T) {
+	m := newMemory()
+	began := Began(someID)
+	delete(m.bodies, 3)
+	c := bodyCheck{audit: m, since: FirstID(began.Add(-time.Hour))} // as of an earlier drop
+	m.others = map[string][]Event{"main.cli": chainOf("main.cli", began.Add(2*LeastAge), DropEntry("clerk", began.Add(time.Millisecond), 1))}
+	var w Walk
+	for e := range m.Events(t.Context(), Query{Chain: "main"}) {
+		if err := c.event(t.Context(), e, &w); err != nil {
+			t.Errorf("event %d: %v", e.Seq, err)
+		}
+	}
+	if w.Dropped != 2 {
+		t.Errorf("%d dropped bodies, want 2", w.Dropped)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"time"
 )
 
@@ -35,6 +36,11 @@ func FirstID(at time.Time) (id ID) {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
 	return id
+}
+
+// Began returns when the exchange of an id began, to the millisecond.
+func Began(id ID) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(append([]byte{0, 0}, id[:6]...)))).UTC()
 }
 
 // Fit returns s as stores look for it: texts as they are kept. One of which nothing is kept stays a

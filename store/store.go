@@ -76,12 +76,25 @@ type Audit interface {
 	// Events returns the events of one chain, in order, from q.From on; or those of one
 	// exchange, across chains, in the order they happened.
 	Events(ctx context.Context, q Query) iter.Seq2[Event, error]
+	// Count returns how many events a chain has up to a number, wherever they stand. Events comes to
+	// none that is out of its place in time.
+	Count(ctx context.Context, chain string, upTo int64) (int64, error)
+	// Strays counts what belongs to nothing; unless bodies is true, the events of no chain only.
+	Strays(ctx context.Context, bodies bool) (Strays, error)
 	// Parts returns the bodies that an event's digests point at; ok is false when they are
 	// no longer kept.
 	Parts(ctx context.Context, e Event) (parts []Part, ok bool, err error)
 	// Search returns exchanges, newest first. The order of two is that of their ids, and never
 	// changes.
 	Search(ctx context.Context, s Search) ([]Exchange, error)
+}
+
+// Strays are rows of the journal that belong to nothing: nobody would come to them by walking the
+// chains, or by searching.
+type Strays struct {
+	Events    int64 `json:"events"`    // of no chain
+	Bodies    int64 `json:"bodies"`    // of no event
+	Exchanges int64 `json:"exchanges"` // that have events, and cannot be searched for
 }
 
 // Query selects events: by Chain and From, or by Exchange.

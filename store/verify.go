@@ -60,6 +60,13 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 			progress(w)
 		}
 	}
+	n, err := a.Count(ctx, chain, w.Head.Seq)
+	switch {
+	case err != nil:
+		return w, fmt.Errorf("store: verify %s: %w", chain, err)
+	case n > w.Events:
+		return w, &Break{chain, w.Head.Seq, fmt.Sprintf("%d more events have numbers up to this one, and stand out of their place in time", n-w.Events)}
+	}
 	return w, nil
 }
 
@@ -106,10 +113,11 @@ func difference(e Event) string {
 
 // bodyCheck compares bodies with the digests in the documents of their events.
 type bodyCheck struct {
-	audit  Audit
-	looked bool // since was looked up
-	since  ID   // exchanges from this one on have their bodies
+	audit Audit
+	since ID // exchanges before this one may have lost their bodies
 }
+
+func (c *bodyCheck) dropped(e Event) bool { return bytes.Compare(e.Exchange[:], c.since[:]) < 0 }
 
 // event checks one event's bodies, and counts them in w.
 func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
@@ -132,16 +140,16 @@ func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
 }
 
 // missing tells bodies that were dropped from bodies that are gone. It goes by when the exchange
-// began, as dropping does: an event of it may be weeks younger.
+// began, as dropping does: an event of it may be weeks younger. Bodies may be dropped meanwhile.
 func (c *bodyCheck) missing(ctx context.Context, e Event, w *Walk) error {
-	if !c.looked {
+	if !c.dropped(e) {
 		before, err := DroppedBefore(ctx, c.audit)
 		if err != nil {
 			return err
 		}
-		c.looked, c.since = true, FirstID(before)
+		c.since = FirstID(before)
 	}
-	if bytes.Compare(e.Exchange[:], c.since[:]) >= 0 {
+	if !c.dropped(e) {
 		return &Break{e.Chain, e.Seq, "body missing"}
 	}
 	digests, err := e.Digests()

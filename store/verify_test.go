@@ -18,6 +18,7 @@ type memory struct {
 	err    error // instead of the bodies
 	others map[string][]Event
 	dark   error // instead of the heads
+	hidden int64 // events that Events does not come to
 }
 
 func (m *memory) Events(_ context.Context, q Query) iter.Seq2[Event, error] {
@@ -41,6 +42,16 @@ func (m *memory) Heads(context.Context) ([]Head, error) {
 		heads = append(heads, Head{chain, last.Seq, last.At, last.Hash})
 	}
 	return heads, m.dark
+}
+
+// Count tells of hidden events, too, which Events does not come to.
+func (m *memory) Count(ctx context.Context, chain string, upTo int64) (n int64, err error) {
+	for e := range m.Events(ctx, Query{Chain: chain}) {
+		if e.Seq <= upTo {
+			n++
+		}
+	}
+	return n + m.hidden, nil
 }
 
 func (m *memory) Parts(_ context.Context, e Event) ([]Part, bool, error) {

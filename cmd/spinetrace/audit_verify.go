@@ -127,6 +127,10 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if err != nil {
 		return err
 	}
+	strays, err := v.strays(ctx, db)
+	if err != nil {
+		return err
+	}
 	breaks := 0
 	for _, r := range results {
 		if r.Break != nil {
@@ -136,9 +140,14 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 			return err
 		}
 	}
+	if err := v.printStrays(w, strays); err != nil {
+		return err
+	}
 	switch {
 	case breaks > 0:
 		return fmt.Errorf("%s broken", count(breaks, "chain is", "chains are"))
+	case strays != store.Strays{}:
+		return errors.New("the journal holds what belongs to no chain")
 	case v.json:
 		return nil
 	case len(results) == 0:
@@ -147,6 +156,39 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	}
 	_, err = fmt.Fprintln(w, v.verdict(results))
 	return err
+}
+
+// strays looks for what no chain leads to, unless only one chain is wanted.
+func (v verifying) strays(ctx context.Context, db store.Audit) (store.Strays, error) {
+	if v.chain != "" {
+		return store.Strays{}, nil
+	}
+	return db.Strays(ctx, v.bodies)
+}
+
+func (v verifying) printStrays(w io.Writer, s store.Strays) (err error) {
+	switch {
+	case s == store.Strays{}:
+		return nil
+	case v.json:
+		return encodeJSON(w, map[string]any{"strays": s})
+	}
+	for _, kind := range []struct {
+		n    int64
+		what string
+	}{
+		{s.Events, "events BELONG TO NO CHAIN: forged, or the chain's name was taken away"},
+		{s.Bodies, "bodies BELONG TO NO EVENT: forged, or the event was taken away"},
+		{s.Exchanges, "exchanges CANNOT BE FOUND: they have events, and no row to search by"},
+	} {
+		if kind.n > 0 {
+			_, err = fmt.Fprintf(w, "%d %s\n", kind.n, kind.what)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // walkAll returns a result for every chain that there is, or once was.

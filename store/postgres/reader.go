@@ -44,6 +44,39 @@ func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
 	return heads, nil
 }
 
+// Count implements [store.Audit].
+func (s *Store) Count(ctx context.Context, chain string, upTo int64) (n int64, err error) {
+	const q = "select count(*) from event where chain = (select id from chain where name = $1) and seq <= $2"
+	if err = s.reader.QueryRowContext(ctx, q, chain, upTo).Scan(&n); err != nil {
+		return 0, readError("count", err)
+	}
+	return n, nil
+}
+
+// What belongs to nothing.
+const (
+	strayEvents = "select count(*) from event where chain not in (select id from chain)"
+	strayBodies = `select count(*) from body b where not exists (
+		select from event e where e.chain = b.chain and e.seq = b.seq and e.exchange = b.exchange)`
+	strayExchanges = `select count(*) from (select distinct exchange from event
+		where exchange <> '00000000-0000-0000-0000-000000000000') e where not exists (select from exchange x where x.id = e.exchange)`
+)
+
+// Strays implements [store.Audit].
+func (s *Store) Strays(ctx context.Context, bodies bool) (found store.Strays, err error) {
+	err = s.reader.QueryRowContext(ctx, strayEvents).Scan(&found.Events)
+	if err == nil && bodies {
+		err = s.reader.QueryRowContext(ctx, strayBodies).Scan(&found.Bodies)
+	}
+	if err == nil && bodies {
+		err = s.reader.QueryRowContext(ctx, strayExchanges).Scan(&found.Exchanges)
+	}
+	if err != nil {
+		return store.Strays{}, readError("strays", err)
+	}
+	return found, nil
+}
+
 // Events implements [store.Audit].
 func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
 	if q.Exchange != (store.ID{}) {
@@ -191,9 +224,12 @@ func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, o
 
 // Answer implements [store.Journal].
 func (s *Store) Answer(ctx context.Context, exchange store.ID) (reply []byte, ok bool, err error) {
+	// A body that belongs to no event of a reply is nobody's answer, whoever put it there. The time of the
+	// exchange spares the months before it.
 	const q = `select c.name, b.codec, b.key_id, b.data from body b join chain c on c.id = b.chain
-		where b.exchange = $1 order by b.chain, b.seq`
-	rows, err := s.reader.QueryContext(ctx, q, exchange[:])
+		join event e on e.exchange = b.exchange and e.chain = b.chain and e.seq = b.seq
+		where b.exchange = $1 and e.at >= $2 and e.kind in ($3, $4) order by b.chain, b.seq`
+	rows, err := s.reader.QueryContext(ctx, q, exchange[:], store.Began(exchange).Add(-time.Hour), int16(store.Replied), int16(store.Exchanged))
 	if err != nil {
 		return nil, false, readError("answer", err)
 	}

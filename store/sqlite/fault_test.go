@@ -212,6 +212,35 @@ func TestJournalIsAppendOnly(t *testing.T) {
 	}
 }
 
+// TestJournalIsNotReplaced: the replacement of a row asks no trigger of deletions.
+func TestJournalIsNotReplaced(t *testing.T) {
+	path := newPath(t)
+	s := start(t, path, store.Options{})
+	keep(t, s, 1)
+	db, err := sql.Open("sqlite", dataSource(path))
+	must(t, err)
+	defer db.Close()
+	before := dump(t, db)
+	for _, statement := range []string{
+		"insert or replace into chain select id, 'x', created from chain", "insert or replace into event select chain, seq, at, 9, exchange, doc, hash from event",
+		"insert or replace into exchange select * from exchange", "insert or replace into reply select exchange, at, 9, nhs_found, chain, seq from reply",
+		"insert or replace into body select exchange, chain, seq, 1, key_id, data from body",
+	} {
+		_, _ = db.Exec(statement) // refused, or ignored
+		if after := dump(t, db); after != before {
+			t.Errorf("%s: the journal was %s, and is %s", statement, before, after)
+		}
+	}
+}
+
+// dump writes what the journal holds, as far as the test changes it.
+func dump(t *testing.T, db *sql.DB) (text string) {
+	t.Helper()
+	must(t, db.QueryRow(`select (select group_concat(id || name) from chain) || ';' || (select group_concat(seq || ' ' || kind) from event) || ';' ||
+		(select count(*) from exchange) || ';' || (select group_concat(outcome) from reply) || ';' || (select group_concat(codec) from body)`).Scan(&text))
+	return text
+}
+
 func TestNamesThatCannotBe(t *testing.T) {
 	if _, err := Open("", store.Options{}); err == nil {
 		t.Error("Open() without a file: want an error")

@@ -141,6 +141,35 @@ func (s *Store) unpack(exchange store.ID, row *sql.Row) (parts []store.Part, ok 
 const selectHeads = `select c.id, c.name, e.seq, e.at, e.hash from chain c left join event e
 	on e.chain = c.id and e.seq = (select max(seq) from event where chain = c.id) `
 
+// Count implements [store.Audit].
+func (s *Store) Count(ctx context.Context, chain string, upTo int64) (n int64, err error) {
+	r, err := s.reader()
+	if err != nil {
+		return 0, err
+	}
+	const q = "select count(*) from event where chain = (select id from chain where name = ?) and seq <= ?"
+	err = r.db.QueryRowContext(ctx, q, chain, upTo).Scan(&n)
+	return n, explain("count", err)
+}
+
+// strays counts what belongs to nothing: events of no chain, bodies of no event, exchanges that cannot
+// be searched for. The last two take long, and are not looked for unless the parameter is 1.
+const strays = `select (select count(*) from event where chain not in (select id from chain)),
+	case when ?1 then (select count(*) from body b where not exists (
+		select 1 from event e where e.chain = b.chain and e.seq = b.seq and e.exchange = b.exchange)) else 0 end,
+	case when ?1 then (select count(distinct exchange) from event e where exchange <> zeroblob(16)
+		and not exists (select 1 from exchange x where x.id = e.exchange)) else 0 end`
+
+// Strays implements [store.Audit].
+func (s *Store) Strays(ctx context.Context, bodies bool) (found store.Strays, err error) {
+	r, err := s.reader()
+	if err != nil {
+		return found, err
+	}
+	err = r.db.QueryRowContext(ctx, strays, bodies).Scan(&found.Events, &found.Bodies, &found.Exchanges)
+	return found, explain("count strays", err)
+}
+
 // Heads implements [store.Audit].
 func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
 	r, err := s.reader()

@@ -68,7 +68,7 @@ func tamper(tb testing.TB, path, statement string) {
 		tb.Fatal(err)
 	}
 	defer db.Close()
-	for _, table := range []string{"event", "body"} {
+	for _, table := range []string{"event", "body", "exchange"} {
 		for _, act := range []string{"update", "delete"} {
 			if _, err := db.Exec("drop trigger " + table + "_" + act); err != nil {
 				tb.Fatal(err)

@@ -36,8 +36,34 @@ var verifications = func() map[string]func(*testing.T, Database) {
 	for name, what := range tamperings {
 		tests["finds "+name] = func(t *testing.T, db Database) { testTampering(t, db, what) }
 	}
+	tests["finds what no chain leads to"] = testStrays
 	return tests
 }()
+
+func testStrays(t *testing.T, db Database) {
+	if db.Exec == nil {
+		t.Skip("the data cannot be reached past the store")
+	}
+	s := start(t, db, store.Options{})
+	commit(t, s, exchanged("PAS0"))
+	c := received("PAS1")
+	commit(t, s, c)
+	commit(t, s, replied(c.Exchange, "reply"))
+	if got, err := s.Strays(deadline(t), true); got != (store.Strays{}) || err != nil {
+		t.Errorf("Strays() = %+v, error %v; want none", got, err)
+	}
+	db.Exec(t, `insert into event select 77, seq, at, kind, exchange, doc, hash from event where seq = 1;
+		insert into body select (select exchange from event where seq = 2), chain, 99, codec, key_id, data from body where seq = 1;
+		delete from exchange where control_id = 'PAS0'`)
+	for bodies, want := range map[bool]store.Strays{false: {Events: 1}, true: {Events: 1, Bodies: 1, Exchanges: 1}} {
+		if got, err := s.Strays(deadline(t), bodies); got != want || err != nil {
+			t.Errorf("Strays(%t) = %+v, error %v; want %+v", bodies, got, err, want)
+		}
+	}
+	if reply, ok, err := s.Answer(deadline(t), c.Exchange); string(reply) != "reply" || !ok || err != nil {
+		t.Errorf("Answer() = %q, %t, error %v; want what was answered, not the body of no event", reply, ok, err)
+	}
+}
 
 func testTampering(t *testing.T, db Database, what tampering) {
 	if db.Exec == nil {
