@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,12 +22,16 @@ import (
 type BodyKeys struct {
 	newest uint16
 	seals  map[uint16]cipher.AEAD
+	proofs map[uint16]KeyProof
 }
+
+// KeyProof tells one key from another, and nothing of it.
+type KeyProof [16]byte
 
 // ParseBodyKeys reads one key a line: its number, from 1 to 32767, a colon, 64 hexadecimal digits.
 // Errors say which line is wrong, and nothing of what is in it.
 func ParseBodyKeys(text string) (*BodyKeys, error) {
-	k := &BodyKeys{seals: make(map[uint16]cipher.AEAD)}
+	k := &BodyKeys{seals: make(map[uint16]cipher.AEAD), proofs: make(map[uint16]KeyProof)}
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -61,6 +68,9 @@ func (k *BodyKeys) add(line string) error {
 	if k.seals[uint16(id)], err = cipher.NewGCM(block); err != nil {
 		return err
 	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("spinetrace body key"))
+	k.proofs[uint16(id)] = KeyProof(mac.Sum(nil)[:16])
 	k.newest = max(k.newest, uint16(id))
 	return nil
 }
@@ -75,6 +85,30 @@ func (k *BodyKeys) Numbers() []int {
 	}
 	slices.SortFunc(all, cmp.Compare)
 	return all
+}
+
+// ErrOtherBodyKey says that a key is not the one that the store knows by its number.
+var ErrOtherBodyKey = errors.New("store: a body key is another than the one of its number that the store was written with")
+
+// Check compares the keys with those that a store was written with. fresh are those that it does not
+// know yet. Errors are [ErrOtherBodyKey], and [ErrNoBodyKey] without the newest one that it knows: what
+// was encrypted so far would be written in clear, or with a key that was replaced.
+func (k *BodyKeys) Check(known map[uint16]KeyProof) (fresh map[uint16]KeyProof, err error) {
+	if k == nil {
+		k = new(BodyKeys)
+	}
+	fresh = maps.Clone(k.proofs)
+	for _, number := range slices.Sorted(maps.Keys(known)) {
+		proof, given := k.proofs[number]
+		if given && proof != known[number] {
+			return nil, fmt.Errorf("%w: number %d", ErrOtherBodyKey, number)
+		}
+		if !given && number > k.newest {
+			return nil, fmt.Errorf("%w: number %d", ErrNoBodyKey, number)
+		}
+		delete(fresh, number)
+	}
+	return fresh, nil
 }
 
 // BodyPlace names where the bodies of a chain's events of an exchange belong. The event's number is

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,12 +60,15 @@ type Store interface {
 	// Start connects, checks the schema and takes the chain; it returns when the store
 	// accepts commits. While the store cannot be reached it keeps trying until ctx ends.
 	// What waiting cannot mend is an error at once: a wrong password, a missing database,
-	// [ErrSchema], and [ErrChainInUse] once the chain was held for [Options.ChainWait].
+	// [ErrSchema], [ErrOtherBodyKey], [ErrNoBodyKey], and [ErrChainInUse] once the chain was held for [Options.ChainWait].
 	// Afterwards the store mends itself whenever it can.
 	Start(ctx context.Context) error
 	// Ready says whether a commit would be tried now, and if not, why, in one sentence for
 	// an operator.
 	Ready() error
+	// Unkeyed says why commits with bodies are refused: the chain is that of commands, and the key is
+	// not given that bodies are encrypted with; [ErrNoBodyKey]. A service does not start then.
+	Unkeyed() error
 	// Close finishes the commits in hand, gives the chain back and waits for everything the
 	// store runs.
 	Close() error
@@ -112,6 +117,15 @@ type Options struct {
 	BodyKeys    *BodyKeys        // bodies are encrypted with the newest of them; nil: they are not
 	Now         func() time.Time // default time.Now
 	Log         *slog.Logger     // recovery, takeover, purging; never content. Default: discarded
+}
+
+// Commands tells whether the chain is that of the command line. It need not have the newest body key
+// to read, nor writes down new ones.
+func (o Options) Commands() bool { return strings.HasSuffix(o.Chain, commandChain) }
+
+// HasBodies tells whether some entry has bodies.
+func (c Commit) HasBodies() bool {
+	return slices.ContainsFunc(c.Entries, func(e Entry) bool { return len(e.Parts) > 0 })
 }
 
 // WithDefaults returns o with its zero values replaced.

@@ -20,8 +20,11 @@ var (
 func sealedStore(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.db")
-	for id, text := range map[string]string{"ONE": firstKey, "TWO": firstKey + "\n" + secondKey} {
-		keys, err := store.ParseBodyKeys(text)
+	given := ""
+	for _, next := range []struct{ id, key string }{{"ONE", firstKey}, {"TWO", secondKey}} {
+		id := next.id
+		given += next.key + "\n"
+		keys, err := store.ParseBodyKeys(given)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +60,6 @@ func TestBodyKeys(t *testing.T) {
 		{secondKey, "TWO", "< MSA|AA|TWO"},
 		{secondKey, "ONE", "values            encrypted, and SPINETRACE_BODY_KEY lacks its key, number 1"},
 		{firstKey + "\n# newer\n" + secondKey, "ONE", "< MSA|AA|ONE"},
-		{strings.Replace(firstKey, "0f", "0e", 1), "ONE", "damaged; see audit verify --bodies"},
 	} {
 		values := map[string]string{"STORE": dsn}
 		if tt.keys != "" {
@@ -69,6 +71,27 @@ func TestBodyKeys(t *testing.T) {
 			if code != exitOK || flag == "" && !strings.Contains(out, tt.says) {
 				t.Errorf("%d keys: exit code %d, no %q in\n%s%s", strings.Count(tt.keys, ":"), code, tt.says, out, errs)
 			}
+		}
+	}
+}
+
+// TestOtherBodyKeyIsRefused, by everything that opens the store; a missing one by what would write
+// without it.
+func TestOtherBodyKeyIsRefused(t *testing.T) {
+	dsn := sealedStore(t)
+	values := map[string]string{"STORE": dsn, "BODY_KEY": strings.Replace(firstKey, "0f", "0e", 1) + "\n" + secondKey}
+	setAll(t, values)
+	if code, _, errs := runCommand("audit", "show", "ONE"); code != exitFailed || !strings.Contains(errs, "another than the one of its number") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	for keys, want := range map[string]string{
+		values["BODY_KEY"]:         "body keys of the store: sqlite: open: store: a body key is another than the one of its number that the store was written with: number 1\n",
+		firstKey:                   "body keys of the store: store: the key of a body is not given: number 2; serve does not start without it\n",
+		firstKey + "\n" + secondKey: "body keys of the store: ok, none is missing or another\n",
+	} {
+		setAll(t, enough(map[string]string{"STORE": dsn, "BODY_KEY": keys}))
+		if _, out, errs := runCommand("check-config", "--connect", "--timeout", "1s"); !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s%s", want, out, errs)
 		}
 	}
 }

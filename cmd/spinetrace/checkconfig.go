@@ -111,6 +111,7 @@ var tries = []struct {
 	{"client certificate", tryClientCertificate},
 	{"store", tryStore},
 	{"outbox", tryOutbox},
+	{"body keys of the store", tryBodyKeys},
 	{"back end", func(ctx context.Context, cfg *config) (string, error) {
 		return backends[cfg.Backend].reach(ctx, cfg)
 	}},
@@ -144,15 +145,40 @@ type warning []string
 
 func (w warning) Error() string { return strings.Join(w, "; ") }
 
-// tryOutbox looks for letters that nobody would deliver. What is wrong with the store tryStore tells.
-func tryOutbox(ctx context.Context, cfg *config) (string, error) {
+// noStore says why there is no store to look into, if there is none. What is wrong with it tryStore
+// tells.
+func noStore(ctx context.Context, cfg *config) string {
 	_, err := tryStore(ctx, cfg)
 	exists := cfg.driver().exists
 	switch {
 	case err != nil:
-		return "not looked at, the store cannot be used", nil
+		return "not looked at, the store cannot be used"
 	case exists != nil && exists(cfg.Store.Reveal()) != nil:
-		return "empty, there is no store yet", nil
+		return "empty, there is no store yet"
+	}
+	return ""
+}
+
+// tryBodyKeys compares the keys of the settings with those that the store was written with.
+func tryBodyKeys(ctx context.Context, cfg *config) (string, error) {
+	if why := noStore(ctx, cfg); why != "" {
+		return why, nil
+	}
+	db, err := startStore(ctx, cfg, console{Err: io.Discard})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close() }() // nothing was written
+	if err := db.Unkeyed(); err != nil {
+		return "", fmt.Errorf("%w; serve does not start without it", err)
+	}
+	return "none is missing or another", nil
+}
+
+// tryOutbox looks for letters that nobody would deliver.
+func tryOutbox(ctx context.Context, cfg *config) (string, error) {
+	if why := noStore(ctx, cfg); why != "" {
+		return why, nil
 	}
 	db, err := startStore(ctx, cfg, console{Err: io.Discard})
 	if err != nil {

@@ -41,4 +41,30 @@ language sql stable set search_path = pg_catalog, pg_temp set timezone = 'UTC' a
 $$;
 -- +goose StatementEnd
 
+create table body_key (
+  number smallint primary key check (number > 0),
+  proof  bytea    not null check (octet_length(proof) = 16)
+);
+comment on table body_key is
+  'The keys that bodies have been encrypted with: the first 16 bytes of HMAC-SHA-256 of "spinetrace body key" by the key. A key of a number that is here must be the same one.';
+select spinetrace_seal('body_key');
+
+-- Who has a role already needs its rights here before the new program starts.
+-- +goose StatementBegin
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['spinetrace_runtime', 'spinetrace_reader', 'spinetrace_pruner'] loop
+    if to_regrole(name) is not null then
+      execute format('grant select on body_key to %I', name);
+    end if;
+  end loop;
+  if to_regrole('spinetrace_runtime') is not null then
+    grant insert on body_key to spinetrace_runtime;
+  end if;
+end
+$$;
+-- +goose StatementEnd
+
 insert into schema_version (version, oldest_program) values (6, 5);

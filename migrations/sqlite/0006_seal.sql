@@ -9,4 +9,14 @@ create trigger reply_insert before insert on reply when exists (select 1 from re
 create trigger ending_insert before insert on ending when exists (select 1 from ending where exchange = new.exchange) begin select raise(ignore); end;
 create trigger mention_insert before insert on mention when exists (select 1 from mention where id = new.id and exchange = new.exchange) begin select raise(ignore); end;
 
+-- The keys that bodies have been encrypted with: the first 16 bytes of HMAC-SHA-256 of "spinetrace body key" by
+-- the key. A key of a number that is here must be the same one.
+create table body_key (
+  number integer primary key check (number > 0),
+  proof  blob not null check (length(proof) = 16)
+) strict;
+create trigger body_key_update before update on body_key begin select raise(abort, 'the journal is append-only'); end;
+create trigger body_key_delete before delete on body_key begin select raise(abort, 'the journal is append-only'); end;
+create trigger body_key_insert before insert on body_key when exists (select 1 from body_key where number = new.number) begin select raise(ignore); end;
+
 insert into schema_version (version, oldest_program) values (6, 5);

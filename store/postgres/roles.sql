@@ -22,16 +22,19 @@ begin
 end
 $$;
 
+-- PostgreSQL before 15 lets everybody make tables there.
+revoke create on schema public from public;
 grant usage on schema public to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 grant select on schema_version, chain, event, exchange, reply, body, ending, mention, seen
   to spinetrace_runtime, spinetrace_reader;
+grant select on body_key to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 -- To clear away nobody has to read a patient's messages.
 revoke select on exchange, reply, body, ending, mention from spinetrace_pruner;
 grant select on schema_version, chain, event, seen to spinetrace_pruner;
 grant execute on function spinetrace_partitions_until
   to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 
-grant insert on chain, event, exchange, reply, body, ending, mention to spinetrace_runtime;
+grant insert on chain, event, exchange, reply, body, ending, mention, body_key to spinetrace_runtime;
 grant insert, update, delete on seen to spinetrace_runtime;
 grant select, insert, update, delete on patient, work, outbox, item to spinetrace_runtime;
 grant usage on sequence outbox_position_seq to spinetrace_runtime;

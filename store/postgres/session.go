@@ -278,3 +278,45 @@ func (s *Store) pooled(ctx context.Context, w *session) error {
 	}
 	return nil
 }
+
+// checkKeys compares the keys of bodies with those that the store was written with, and tells it of new
+// ones. unkeyed is why a command may read and not write bodies.
+func (w *session) checkKeys(o store.Options) (unkeyed, err error) {
+	known, err := w.knownKeys()
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := o.BodyKeys.Check(known)
+	switch {
+	case errors.Is(err, store.ErrNoBodyKey) && o.Commands():
+		return err, nil
+	case err != nil:
+		return nil, lasting{err}
+	case o.Commands() || len(fresh) == 0:
+		return nil, nil
+	}
+	for number, proof := range fresh {
+		const add = "insert into body_key (number, proof) values ($1, $2) on conflict do nothing"
+		if _, err := w.conn.ExecContext(forever(), add, int16(number), proof[:]); err != nil {
+			return nil, clean(err)
+		}
+	}
+	return w.checkKeys(o) // another instance may have been quicker
+}
+
+func (w *session) knownKeys() (map[uint16]store.KeyProof, error) {
+	rows, err := w.conn.QueryContext(forever(), "select number, proof from body_key")
+	if err != nil {
+		return nil, clean(err)
+	}
+	known := make(map[uint16]store.KeyProof)
+	return known, clean(scan(rows, func() error {
+		var number uint16
+		var proof []byte
+		if err := rows.Scan(&number, &proof); err != nil {
+			return err
+		}
+		known[number] = store.KeyProof(proof)
+		return nil
+	}))
+}

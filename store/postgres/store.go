@@ -42,6 +42,7 @@ type Store struct {
 	lost    error // which committed events the database lost
 	until   time.Time
 	owner   bool
+	unkeyed error              // why bodies must not be written; only of commands
 	stop    context.CancelFunc // nil until started
 	closed  bool
 	running sync.WaitGroup
@@ -187,6 +188,10 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	if err != nil {
 		return err
 	}
+	unkeyed, err := sess.checkKeys(s.opts)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.startable(); err != nil {
@@ -197,7 +202,7 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	f := &flusher{s: s, sess: sess, server: sess.server, batch: newBatch(), head: head, next: head, opened: make(map[store.ID]string)}
 	s.running.Go(func() { f.run(life) })
 	s.running.Go(func() { s.keepHouse(life) })
-	s.away, s.owner = nil, sess.owner
+	s.away, s.owner, s.unkeyed = nil, sess.owner, unkeyed
 	s.inbox.accept()
 	return nil
 }
@@ -281,6 +286,9 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 	if err := c.Check(); err != nil {
 		return store.Receipt{}, fmt.Errorf("postgres: %w", err)
 	}
+	if err := s.mayWrite(c); err != nil {
+		return store.Receipt{}, err
+	}
 	p := s.prepare(c)
 	if err := s.inbox.put(p); err != nil {
 		return store.Receipt{}, err
@@ -292,6 +300,25 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 		p.gone.Store(true)
 		return store.Receipt{}, unavailable(ctx.Err())
 	}
+}
+
+// mayWrite says why a command must not write what it has, such as the envelopes of a trace: it lacks the
+// key that they are encrypted with.
+func (s *Store) mayWrite(c store.Commit) error {
+	if !s.opts.Commands() || !c.HasBodies() {
+		return nil
+	}
+	if why := s.Unkeyed(); why != nil {
+		return unavailable(why)
+	}
+	return nil
+}
+
+// Unkeyed implements [store.Store].
+func (s *Store) Unkeyed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unkeyed
 }
 
 // prepare does what can be done beside the flusher.

@@ -65,6 +65,9 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 	if err := errors.Join(s.usable(), ctx.Err()); err != nil {
 		return store.Receipt{}, gone(err)
 	}
+	if err := s.mayWrite(c); err != nil {
+		return store.Receipt{}, unavailable(err)
+	}
 	call := s.pack(c)
 	select {
 	case s.queue <- call:
@@ -79,6 +82,22 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 	case <-ctx.Done():
 		return store.Receipt{}, gone(ctx.Err())
 	}
+}
+
+// mayWrite says why a command must not write what it has, such as the envelopes of a trace: it lacks the
+// key that they are encrypted with.
+func (s *Store) mayWrite(c store.Commit) error {
+	if !s.o.Commands() || !c.HasBodies() {
+		return nil
+	}
+	return s.Unkeyed()
+}
+
+// Unkeyed implements [store.Store].
+func (s *Store) Unkeyed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unkeyed
 }
 
 // gone makes err one that wraps [store.ErrUnavailable], once.

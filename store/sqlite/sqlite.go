@@ -51,6 +51,7 @@ type Store struct {
 	closed  bool
 	cancel  context.CancelFunc // of the Start that waits
 	down    error              // why commits are not tried; nil when they are
+	unkeyed error              // why bodies must not be written: a command lacks the key
 	alarm   error              // what an operator must know although they are
 	readers *readers
 	chain   *flock.Flock
@@ -113,7 +114,7 @@ func (s *Store) start(ctx context.Context) error {
 func (s *Store) serve(chain *flock.Flock, w *writer, r *readers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.chain, s.readers, s.down = chain, r, nil
+	s.chain, s.readers, s.down, s.unkeyed = chain, r, nil, w.unkeyed
 	s.running.Go(func() { s.run(w) })
 }
 

@@ -15,6 +15,8 @@ import (
 // A writer is the connection that writes, and how far the chain has got. One goroutine
 // uses it.
 type writer struct {
+	unkeyed error // why bodies must not be written: a command lacks the key
+
 	path  string
 	file  fs.FileInfo // of the file that is open, which may not be the one at path any more
 	db    *sql.DB
@@ -45,13 +47,13 @@ func openWriter(ctx context.Context, path string, o store.Options, create bool) 
 		return nil, err
 	}
 	w := &writer{path: path, db: db, now: o.Now}
-	if err := w.setUp(ctx, o.Chain); err != nil {
+	if err := w.setUp(ctx, o); err != nil {
 		return nil, errors.Join(explain("open", err), w.shut())
 	}
 	return w, nil
 }
 
-func (w *writer) setUp(ctx context.Context, chain string) (err error) {
+func (w *writer) setUp(ctx context.Context, o store.Options) (err error) {
 	if w.conn, err = w.db.Conn(ctx); err != nil {
 		return err
 	}
@@ -63,12 +65,57 @@ func (w *writer) setUp(ctx context.Context, chain string) (err error) {
 			return err
 		}
 	}
-	_, err = w.conn.ExecContext(ctx, "insert into chain (name, created) values (?, ?) on conflict do nothing", chain, w.now().UnixMicro())
+	_, err = w.conn.ExecContext(ctx, "insert into chain (name, created) values (?, ?) on conflict do nothing", o.Chain, w.now().UnixMicro())
 	if err != nil {
 		return err
 	}
-	w.chain, w.head, err = scanHead(w.conn.QueryRowContext(ctx, selectHeads+`where c.name = ?`, chain))
-	return err
+	if w.chain, w.head, err = scanHead(w.conn.QueryRowContext(ctx, selectHeads+`where c.name = ?`, o.Chain)); err != nil {
+		return err
+	}
+	return w.checkKeys(ctx, o)
+}
+
+// checkKeys compares the keys of bodies with those that the store was written with, and tells it of new
+// ones.
+func (w *writer) checkKeys(ctx context.Context, o store.Options) error {
+	known, err := w.knownKeys(ctx)
+	if err != nil {
+		return err
+	}
+	fresh, err := o.BodyKeys.Check(known)
+	switch {
+	case errors.Is(err, store.ErrNoBodyKey) && o.Commands():
+		w.unkeyed = err
+		return nil
+	case err != nil:
+		return err
+	case o.Commands() || len(fresh) == 0:
+		return nil
+	}
+	for number, proof := range fresh {
+		if _, err := w.conn.ExecContext(ctx, "insert into body_key (number, proof) values (?, ?)", number, proof[:]); err != nil {
+			return err
+		}
+	}
+	return w.checkKeys(ctx, o) // another instance may have been quicker
+}
+
+func (w *writer) knownKeys(ctx context.Context) (map[uint16]store.KeyProof, error) {
+	rows, err := w.conn.QueryContext(ctx, "select number, proof from body_key")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	known := make(map[uint16]store.KeyProof)
+	for rows.Next() {
+		var number uint16
+		var proof []byte
+		if err := rows.Scan(&number, &proof); err != nil {
+			return nil, err
+		}
+		known[number] = store.KeyProof(proof)
+	}
+	return known, rows.Err()
 }
 
 func (w *writer) statements() map[**sql.Stmt]string {

@@ -253,6 +253,7 @@ func testDropLateEvent(t *testing.T, db Database) {
 var encryptings = map[string]func(*testing.T, Database){
 	"gives bodies back, whatever key was the newest": testKeyRotation,
 	"says that a key is missing":                     testKeyMissing,
+	"knows the keys that it was written with":        testKeysKnown,
 	"refuses a body of another exchange":             testKeySwapped,
 	"refuses a body of another chain":                testKeyMoved,
 }
@@ -305,7 +306,7 @@ func testKeyMissing(t *testing.T, db Database) {
 	commit(t, s, c)
 	stop(t, s)
 	for _, text := range []string{"", keyTwo} {
-		s := start(t, db, store.Options{BodyKeys: keys(t, text)})
+		s := start(t, db, store.Options{Chain: "main.cli", BodyKeys: keys(t, text)})
 		e := collect(t, s, store.Query{Exchange: c.Exchange})[0]
 		_, answered, answer := s.Answer(deadline(t), c.Exchange)
 		_, ok, parts := s.Parts(deadline(t), e)
@@ -323,6 +324,37 @@ func testKeyMissing(t *testing.T, db Database) {
 		}
 		stop(t, s)
 	}
+}
+
+// testKeysKnown: with the wrong keys nobody writes, in clear or so that it looks damaged with the right ones.
+func testKeysKnown(t *testing.T, db Database) {
+	s := start(t, db, store.Options{BodyKeys: keys(t, keyOne+keyTwo)})
+	commit(t, s, exchanged("PAS1"))
+	stop(t, s)
+	otherTwo := "2:ff" + keyTwo[4:]
+	for _, tt := range []struct {
+		chain, keys string
+		want        error
+	}{
+		{"main", "", store.ErrNoBodyKey},
+		{"main", keyOne, store.ErrNoBodyKey},
+		{"main", keyOne + otherTwo, store.ErrOtherBodyKey},
+		{"other", otherTwo, store.ErrOtherBodyKey},
+		{"main.cli", otherTwo, store.ErrOtherBodyKey},
+		{"main", keyTwo, nil},
+		{"main", keyTwo + "3:" + keyOne[2:], nil},
+	} {
+		s := open(t, db, store.Options{Chain: tt.chain, BodyKeys: keys(t, tt.keys)})
+		if err := s.Start(deadline(t)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: Start() error = %v, want %v", tt.chain, err, tt.want)
+		}
+		stop(t, s)
+	}
+	s = start(t, db, store.Options{Chain: "main.cli", BodyKeys: keys(t, keyOne)})
+	if _, err := s.Commit(deadline(t), exchanged("PAS2")); !errors.Is(err, store.ErrNoBodyKey) || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Commit() of bodies without the newest key: error = %v, want ErrNoBodyKey", err)
+	}
+	commit(t, s, store.Commit{Entries: []store.Entry{{Kind: store.Looked}}})
 }
 
 func testKeySwapped(t *testing.T, db Database) {
