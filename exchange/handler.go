@@ -217,6 +217,10 @@ func (x *exchange) answer() ([]byte, error) {
 	return x.close(r)
 }
 
+// errNotKept says that an exchange was answered, and that nobody has the answer any more: bodies can be
+// dropped. Nothing is said then, which is neither yes nor another answer.
+var errNotKept = errors.New("it is not kept any more")
+
 // close commits the reply, with all that was not committed yet, and only then returns it.
 func (x *exchange) close(r reply) ([]byte, error) {
 	after, err := x.sequel(r, false)
@@ -233,7 +237,10 @@ func (x *exchange) close(r reply) ([]byte, error) {
 		return nil, errDuplicate
 	case receipt.Status == store.AlreadyClosed:
 		// Another instance took the exchange over and was faster: its answer is the answer.
-		stored, _, err := x.stored(x.id)
+		stored, ok, err := x.stored(x.id)
+		if err == nil && !ok {
+			err = errNotKept
+		}
 		return x.replay(stored, err)
 	}
 	x.posted(after)

@@ -104,7 +104,8 @@ func (h *Handler) subject(m *hl7v2.Message, event string, known *recall) subject
 	}
 	s.told = store.Told{At: h.recorded(m, known.arrived), Exchange: known.exchange, Doc: p.doc()}
 	s.told.NHSNumber, s.told.Status = ids.told(last)
-	if status := h.status(m); status != "" {
+	// "Present and verified" is said of a number that is there, not of one that another message told.
+	if status := h.status(m); status != "" && (status != "01" || len(ids.nhs) > 0) {
 		s.told.Status = status
 	}
 	s.told.Print = p.print(s.told.NHSNumber)

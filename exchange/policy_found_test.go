@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,5 +37,19 @@ func TestSearchIsNoAnswerAboutANumber(t *testing.T) {
 	p.wantAck(adt("A28", "S3", numbered, "HALVORSEN", "HALVERSEN"), "MSA|AA|S3|Not verified")
 	if req := s.wantAsked(t, 3); req.NHSNumber != primrose {
 		t.Error("the number that the message has was not asked about")
+	}
+}
+
+// TestStatusWithoutANumber: what a message without a number says of "the number" makes none verified that
+// an earlier one told.
+func TestStatusWithoutANumber(t *testing.T) {
+	s := newIndexed(t)
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A03", "N1", numbered), "MSA|AA|N1|Event not used")
+	p.wantAck(later("A03", "N2", unnumbered, "59", "NSTS03", "NSTS01"), "MSA|AA|N2|Event not used")
+	s.provider.say = says(pds.Result{Outcome: pds.NotVerified, Code: "DEMOG-0040"})
+	got := p.ask(q23("N3", "RXX1234567^^^RXX^MR|^^^NHS"))
+	if strings.Contains(got, "9990000018") || !strings.Contains(got, "|NF|") {
+		t.Errorf("answered %q; want nobody", got)
 	}
 }
