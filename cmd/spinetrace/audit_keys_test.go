@@ -85,8 +85,8 @@ func TestOtherBodyKeyIsRefused(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	for keys, want := range map[string]string{
-		values["BODY_KEY"]:         "body keys of the store: sqlite: open: store: a body key is another than the one of its number that the store was written with: number 1\n",
-		firstKey:                   "body keys of the store: store: the key of a body is not given: number 2; serve does not start without it\n",
+		values["BODY_KEY"]:          "body keys of the store: sqlite: open: store: a body key is another than the one of its number that the store was written with: number 1\n",
+		firstKey:                    "body keys of the store: store: the key of a body is not given: number 2; serve does not start without it\n",
 		firstKey + "\n" + secondKey: "body keys of the store: ok, none is missing or another\n",
 	} {
 		setAll(t, enough(map[string]string{"STORE": dsn, "BODY_KEY": keys}))

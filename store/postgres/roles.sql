@@ -28,9 +28,10 @@ grant usage on schema public to spinetrace_runtime, spinetrace_reader, spinetrac
 grant select on schema_version, chain, event, exchange, reply, body, ending, mention, seen
   to spinetrace_runtime, spinetrace_reader;
 grant select on body_key to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
--- To clear away nobody has to read a patient's messages.
-revoke select on exchange, reply, body, ending, mention from spinetrace_pruner;
-grant select on schema_version, chain, event, seen to spinetrace_pruner;
+-- To clear away nobody has to read a patient's messages, nor what the journal says of them.
+revoke select on exchange, reply, body, ending, mention, event from spinetrace_pruner;
+grant select on schema_version, chain, seen to spinetrace_pruner;
+grant select (chain, seq, at, hash) on event to spinetrace_pruner;
 grant execute on function spinetrace_partitions_until
   to spinetrace_runtime, spinetrace_reader, spinetrace_pruner;
 

@@ -41,7 +41,7 @@ func openFile(ctx context.Context, path string, create bool) (*sql.DB, error) {
 	if err := checkFile(path, create); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dataSource(path, "journal_mode(wal)", "synchronous(full)"))
+	db, err := sql.Open("sqlite", dataSource(path, "journal_mode(wal)", "synchronous(full)", "secure_delete(on)"))
 	if err != nil {
 		return nil, explain("open", err)
 	}

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"spinetrace/store"
@@ -43,7 +45,18 @@ func (s *Store) DropBodies(ctx context.Context, before time.Time, progress func(
 			progress(dropped)
 		}
 	}
-	return dropped, nil
+	return dropped, s.forgetLog(ctx)
+}
+
+// forgetLog empties the log, in which what was overwritten in the file may still be read. No transaction
+// may be open meanwhile, so it has a connection of its own.
+func (s *Store) forgetLog(ctx context.Context) error {
+	db, err := sql.Open("sqlite", dataSource(s.path))
+	if err == nil {
+		_, err = db.ExecContext(ctx, "pragma wal_checkpoint(truncate)")
+		err = errors.Join(err, db.Close())
+	}
+	return explain("empty the log", err)
 }
 
 // dropBodies deletes a page of bodies. The row in dropping is what the trigger asks for, and gone when
