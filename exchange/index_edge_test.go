@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -212,4 +213,37 @@ func TestAMergeInTheSameSecondEndsATrace(t *testing.T) {
 	s.open(t)
 	s.awaitWork(t)
 	s.wantAsked(t, 0)
+}
+
+// damaged is a journal of which one message cannot be read.
+type damaged struct {
+	store.Audit
+	at int64
+}
+
+func (d damaged) Parts(ctx context.Context, e store.Event) ([]store.Part, bool, error) {
+	if e.Seq == d.at {
+		return nil, false, fmt.Errorf("store: %w", store.ErrParts)
+	}
+	return d.Audit.Parts(ctx, e)
+}
+
+// TestReindexLeavesOutWhatIsDamaged, and says where it is.
+func TestReindexLeavesOutWhatIsDamaged(t *testing.T) {
+	s := newIndexed(t)
+	p := s.open(t).dial(t)
+	p.wantAck(adt("A03", "D1", numbered), "MSA|AA|D1|Event not used")
+	p.wantAck(adt("A03", "D2", numbered, "RXX1234567", "RXX7654321"), "MSA|AA|D2|Event not used")
+	entries, messages, err := s.handler.Reindex(t.Context(), damaged{s.disk.store(), s.events(t)[0].Seq}, nil)
+	if err != nil || messages != 1 {
+		t.Fatalf("Reindex() read %d messages, error %v; want the other one", messages, err)
+	}
+	for e := range entries {
+		if e.Key.LocalID != "RXX7654321" {
+			t.Errorf("an entry of %v", e.Key)
+		}
+	}
+	if log := s.logged(); !strings.Contains(log, "a damaged message is left out") {
+		t.Errorf("the log says nothing of it: %s", log)
+	}
 }

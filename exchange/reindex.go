@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -71,8 +72,12 @@ func (r *reindexing) message(ctx context.Context, e store.Event) error {
 		return nil // too large to be kept whole, or a dead letter: nothing was learned from it
 	}
 	parts, ok, err := r.audit.Parts(ctx, e)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, store.ErrParts): // one that is damaged must not keep all the others from being read
+		r.h.Log.WarnContext(ctx, "a damaged message is left out", "chain", e.Chain, "seq", e.Seq)
+		return nil
+	case err != nil:
+		return fmt.Errorf("message %s:%d: %w", e.Chain, e.Seq, err)
 	}
 	frame, found := store.FindPart(parts, store.Frame)
 	if !ok || !found {

@@ -262,6 +262,9 @@ func (s *Store) holder(ctx context.Context) string {
 	if err := s.reader.QueryRowContext(ctx, q, lockClass, s.opts.Chain).Scan(&from, &name, &start); err != nil {
 		return "another process"
 	}
+	if start == "" { // not ours to know: the session is another login's
+		return "another process"
+	}
 	return fmt.Sprintf("a process on %s (%s), connected since %s", from, name, start)
 }
 
