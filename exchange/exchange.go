@@ -31,6 +31,8 @@ type exchange struct {
 	noHL7   bool              // not even its MSH can
 	digest  [sha256.Size]byte // of m without MSH-7
 	plan    plan
+	numbers []string   // ten digits each: what the message has as NHS numbers
+	locals  []string   // local numbers that it names beside that of facts
 	batched bool       // part of a batch, which is answered as a whole
 	held    []store.ID // exchanges that copies of the message wait for
 
@@ -113,7 +115,7 @@ func (x *exchange) commit(c store.Commit, entries ...store.Entry) (store.Receipt
 	// The record outlives the wait: what happened must be written down whoever has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), x.h.CommitTimeout)
 	defer cancel()
-	c.Exchange, c.Entries = x.id, slices.Concat(x.pending, entries)
+	c.Exchange, c.Entries, c.Sent = x.id, slices.Concat(x.pending, entries), x.facts.NHSSent
 	for i := range c.Entries {
 		x.behalf(&c.Entries[i].Facts)
 	}
@@ -203,6 +205,7 @@ func (x *exchange) opening() *store.Opening {
 		Application: x.facts.Application, Facility: x.facts.Facility,
 		ControlID: x.facts.ControlID, Type: x.facts.Type,
 		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent, User: x.facts.User,
+		NHSNumbers: x.numbers, LocalIDs: x.locals,
 	}
 	if o.User == store.System {
 		o.User = "" // as if nobody had been named

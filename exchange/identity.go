@@ -28,7 +28,8 @@ type identifiers struct {
 	local string // the trust's own number: the first repetition that its pattern matches
 	nhs   []int  // positions of the repetitions that are NHS numbers by form; -1: one of a legacy field
 	valid []pds.NHSNumber
-	used  int // position of the first valid one, -1 if PID-3 has none
+	form  []string // the ten digits of what is an NHS number by form, valid or not
+	used  int      // position of the first valid one, -1 if PID-3 has none
 }
 
 // identifiers reads PID-3, then the legacy fields. PID-4 holds numbers of the past, and is never
@@ -57,6 +58,9 @@ func (h *Handler) identifiers(m *hl7v2.Message) identifiers {
 // addNumber takes an identifier that is an NHS number by its form, valid or not.
 func (h *Handler) addNumber(ids *identifiers, position int, cx hl7v2.Repetition) {
 	ids.nhs = append(ids.nhs, position)
+	if digits, err := pds.TenDigits(cx.Component(1)); err == nil && len(ids.form) < mostKeys {
+		ids.form = append(ids.form, digits)
+	}
 	n, ok := h.nhsNumber(cx.Component(1))
 	if !ok || h.expired(cx) {
 		return

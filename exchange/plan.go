@@ -21,6 +21,7 @@ type plan struct {
 	reply     func(pds.Result, error) reply
 	subject   subject           // the patient, if the index is to learn of one
 	nack      func(fault) reply // refuses a query; nil for what is none
+	asks      asked             // the numbers in a question
 	notice    string            // what the record says of the message beside, such as that it lacks a user
 	known     *recall           // what the index knew
 	query     bool              // it is answered even when it cannot be written down
@@ -105,7 +106,7 @@ func (h *Handler) planFor(x *exchange, known *recall) (p plan) {
 	x.name(m)
 	p = h.planMessage(m, known)
 	p.deferred = h.accepts(m) && !p.query
-	x.facts.LocalID, x.facts.NHSSent = h.keys(m, p)
+	x.keys(p)
 	x.facts.User, x.facts.Role = h.user(m), said(m, h.RoleFields)
 	x.facts.Reason = join(x.oddities(), p.notice) // some show only when a value is read
 	return p
@@ -224,18 +225,29 @@ func (h *Handler) route(m *hl7v2.Message, known *recall) plan {
 	return h.refuse(m, refusal)
 }
 
-// keys returns what the exchange will be found by: the trust's own number and the NHS
-// number that is asked about.
-func (h *Handler) keys(m *hl7v2.Message, p plan) (localID, nhsNumber string) {
-	if req := cmp.Or(p.request, p.refused); req != nil {
-		return req.Who.LocalID, req.NHSNumber.Digits()
-	}
+// asked are the numbers in a question, whether they can be asked about or not.
+type asked struct {
+	local string
+	form  []string // the ten digits of what is an NHS number by form
+}
+
+// keys notes what the exchange will be found by: the trust's own number and the NHS number that is
+// asked about, then whatever else the message has as either.
+func (x *exchange) keys(p plan) {
 	ids := p.subject.ids
 	if !p.subject.read {
-		ids = h.identifiers(m)
+		ids = x.h.identifiers(x.m)
 	}
-	if n, ok := ids.number(); ok {
-		nhsNumber = n.Digits()
+	n, _ := ids.number()
+	x.facts.LocalID, x.facts.NHSSent = ids.local, n.Digits()
+	if req := cmp.Or(p.request, p.refused); req != nil {
+		x.facts.LocalID, x.facts.NHSSent = req.Who.LocalID, req.NHSNumber.Digits()
 	}
-	return ids.local, nhsNumber
+	x.numbers = slices.Concat(ids.form, p.asks.form)
+	if p.asks.local != "" {
+		x.locals = append(x.locals, p.asks.local)
+	}
+	for _, moved := range p.subject.moves {
+		x.locals = append(x.locals, moved.from.LocalID, moved.into.LocalID)
+	}
 }

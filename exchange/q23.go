@@ -83,7 +83,7 @@ func (q *query) planPIX(name string) plan {
 	if !verified {
 		n = pds.NHSNumber{}
 	}
-	return plan{name: name, query: true, subject: q.subject, request: &req, nack: q.nack,
+	return plan{name: name, query: true, subject: q.subject, request: &req, asks: q.says, nack: q.nack,
 		reply: func(res pds.Result, err error) reply { return q.replyPIX(res, err, n) }}
 }
 

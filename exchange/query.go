@@ -28,6 +28,7 @@ type query struct {
 
 	local   store.PatientKey // the local number that is asked about, if one is
 	foreign bool             // its authority is none of our domains: it may be known all the same
+	says    asked            // the numbers that it names
 	asked   pds.NHSNumber    // the NHS number that is asked about, if one is
 	subject subject          // the entry of the index that the question is about, if it is about nothing else
 	record  subject          // the entry of the local number that is asked about, whatever else is said
@@ -57,7 +58,7 @@ func (q *query) plan(name string) plan {
 		return q.unknown(name)
 	}
 	q.want = req.Want
-	return plan{name: name, query: true, request: &req, subject: q.subject, nack: q.nack, reply: q.reply}
+	return plan{name: name, query: true, request: &req, subject: q.subject, asks: q.says, nack: q.nack, reply: q.reply}
 }
 
 // unknown is the plan for a query about a local number that the index does not have.
@@ -72,7 +73,7 @@ func (q *query) unknown(name string) plan {
 // unasked is the plan for a query that is answered without asking anybody, unless nothing can be
 // written down.
 func (q *query) unasked(name string, answer func() reply) plan {
-	return plan{name: name, query: true, reply: func(_ pds.Result, err error) reply {
+	return plan{name: name, query: true, asks: q.says, reply: func(_ pds.Result, err error) reply {
 		if err != nil {
 			return q.nack(fault{condition: unavailable})
 		}
@@ -212,13 +213,16 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 	n, valid := q.h.nhsNumber(c.value)
 	switch {
 	case q.h.NHSNumbers.knows(name, oid), q.h.NHSNumbers.hasType(kind) && (anonymous || ours):
+		q.mention(c.value)
 		if !valid {
 			return &fault{badNumber, &c.at}
 		}
 	case anonymous && kind == "" && valid:
+		q.mention(c.value)
 	case anonymous, ours, q.h.LocalID.matchParts(name, oid, kind):
 		q.foreign = !anonymous && !ours
 		req.Who.LocalID = strings.TrimSpace(c.value)
+		q.says.local = req.Who.LocalID
 		q.local = store.PatientKey{Authority: q.h.authority(name, oid), LocalID: store.Text(req.Who.LocalID)}
 		return nil
 	default:
@@ -229,6 +233,13 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 	}
 	req.NHSNumber = n
 	return nil
+}
+
+// mention notes an NHS number that the question names, be it a wrong one.
+func (q *query) mention(number string) {
+	if digits, err := pds.TenDigits(number); err == nil && len(q.says.form) < mostKeys {
+		q.says.form = append(q.says.form, digits)
+	}
 }
 
 // authorityAt is where a question names an identifier's authority.

@@ -173,6 +173,11 @@ func (d *disk) Holders(ctx context.Context, nhsNumber string, limit int) ([]stor
 	return d.store().Holders(ctx, nhsNumber, limit)
 }
 
+// MergedInto implements [store.Index].
+func (d *disk) MergedInto(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
+	return d.store().MergedInto(ctx, localID, limit)
+}
+
 // Entries implements [store.Index].
 func (d *disk) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
 	return d.store().Entries(ctx, after, limit)

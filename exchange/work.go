@@ -129,6 +129,8 @@ func (h *Handler) reopen(ctx context.Context, w store.Work) (x *exchange, err er
 			x.calls++
 		case store.Received, store.Exchanged:
 			known.arrived = e.At
+			f, _ := e.Facts() // none, if the document is damaged
+			x.facts.NHSSent = f.NHSSent
 			if x.frame, err = h.frameOf(ctx, e); err != nil {
 				return x, err
 			}

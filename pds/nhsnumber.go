@@ -24,6 +24,19 @@ type NHSNumber struct{ digits string }
 // ParseNHSNumber reads an NHS number with or without the spaces or hyphens of the
 // 3-3-4 display form. Errors are [ErrNotTenDigits] and [ErrCheckDigit].
 func ParseNHSNumber(s string) (NHSNumber, error) {
+	digits, err := TenDigits(s)
+	if err != nil {
+		return NHSNumber{}, err
+	}
+	if !modulus11(digits) || strings.Count(digits, digits[:1]) == 10 {
+		return NHSNumber{}, ErrCheckDigit
+	}
+	return NHSNumber{strings.Clone(digits)}, nil
+}
+
+// TenDigits reads what has the form of an NHS number, with or without spaces or hyphens, whatever its check
+// digit. The error is [ErrNotTenDigits].
+func TenDigits(s string) (string, error) {
 	digits := strings.Map(func(r rune) rune {
 		if r == ' ' || r == '-' {
 			return -1
@@ -31,12 +44,9 @@ func ParseNHSNumber(s string) (NHSNumber, error) {
 		return r
 	}, s)
 	if len(digits) != 10 || strings.Trim(digits, "0123456789") != "" {
-		return NHSNumber{}, ErrNotTenDigits
+		return "", ErrNotTenDigits
 	}
-	if !modulus11(digits) || strings.Count(digits, digits[:1]) == 10 {
-		return NHSNumber{}, ErrCheckDigit
-	}
-	return NHSNumber{strings.Clone(digits)}, nil
+	return digits, nil
 }
 
 // MustNHSNumber is ParseNHSNumber for constants; it panics on a bad one.

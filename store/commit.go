@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,6 +14,7 @@ import (
 type Commit struct {
 	Exchange ID
 	Open     *Opening     // in the first commit of an exchange
+	Sent     string       // in later ones: the NHS number that it was opened with, if the caller knows
 	Entries  []Entry      // at least one, in order
 	Patients []Patient    // what the commit changes in the index: only parts that are set count; nothing if it is a [Duplicate]
 	Work     []Work       // traces that are still to be made
@@ -93,6 +93,10 @@ type Opening struct {
 	LocalID     string // the trust's own patient number
 	NHSNumber   string // as sent, ten digits
 	User        string // on whose behalf: EVN-5, or who uses the command line; "" is the sending system itself
+
+	// What else it is found by, which costs a row each:
+	NHSNumbers []string // ten digits each, whether they are an NHS number or not
+	LocalIDs   []string // such as those that a merge takes away
 }
 
 // Claim says which messages count as the same (spec/hl7v2.md 3.6): same sender, same
@@ -132,7 +136,12 @@ func Text(s string) string {
 	if strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
 		return s
 	}
-	return cut(strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", ""))
+	return cut(legible(s))
+}
+
+// legible leaves out what no database keeps in a text.
+func legible(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
 // cut keeps at most maxText bytes of s, and no part of a character.
@@ -146,32 +155,6 @@ func cut(s string) string {
 		}
 	}
 	return s[:maxText]
-}
-
-// Mentions returns the ids by which a commit's calls and letters of our own can be found
-// ([Search.MessageID]), each once, as stores keep them.
-func (c Commit) Mentions() []string {
-	var ids []string
-	if c.Exchange == (ID{}) {
-		return nil
-	}
-	for _, e := range c.Entries {
-		f := e.Facts
-		named := []string{f.MessageID, f.TrackingID, f.PayloadID, f.AnswerID}
-		switch {
-		case e.Kind == Asked, e.Kind == Answered:
-		case e.Kind == Queued && f.Type != Forwarded.String(): // which has the id of its message
-			named = []string{f.ControlID}
-		default:
-			continue
-		}
-		for _, id := range named {
-			if id = Text(id); id != "" && !slices.Contains(ids, id) {
-				ids = append(ids, id)
-			}
-		}
-	}
-	return ids
 }
 
 // Closing says how an exchange ended. Its reply is the part of kind [Reply] in the

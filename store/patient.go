@@ -192,6 +192,10 @@ type Index interface {
 	// to say.
 	Holders(ctx context.Context, nhsNumber string, limit int) ([]Patient, error)
 
+	// MergedInto returns the entries that were last moved into a local number, whoever gave it out, at most
+	// limit, by key.
+	MergedInto(ctx context.Context, localID string, limit int) ([]Patient, error)
+
 	// Entries returns the entries whose keys come after one, in the order of their keys, at most
 	// limit: a page of all.
 	Entries(ctx context.Context, after PatientKey, limit int) ([]Patient, error)

@@ -11,13 +11,12 @@ import (
 // Search selects exchanges. Of its filters all that are set must hold; without any it selects
 // every exchange.
 type Search struct {
-	NHSNumber   string    // ten digits: sent, or found, at once or later
-	LocalID     string    // the trust's own number
+	NHSNumber   string    // ten digits: sent, asked about, or named by Spine, at once or later
+	LocalID     string    // the trust's own number, be it one that a merge took away
 	ControlID   string    // MSH-10
 	MessageID   string    // of a call or of its answer: wsa:MessageID, tracking id, payload id, X-Request-ID, X-Correlation-ID; or MSH-10 of an update
 	User        string    // on whose behalf it was: EVN-5, or who used the command line; System: nobody's
-	Application string    // MSH-3
-	Facility    string    // MSH-4
+	Sender      string    // MSH-3^MSH-4, as they came or the first component of each; or less of it, cut at a ^
 	Outcome     Outcome   // as it ended, later results included; 0: any
 	From, Until time.Time // when it began: from the one, before the other; zero: no bound
 	Chain       string    // where its first event is
@@ -46,10 +45,13 @@ func Began(id ID) time.Time {
 // Fit returns s as stores look for it: texts as they are kept. One of which nothing is kept stays a
 // filter, that nothing passes.
 func (s Search) Fit() Search {
-	for _, text := range []*string{&s.NHSNumber, &s.LocalID, &s.ControlID, &s.MessageID, &s.User, &s.Application, &s.Facility} {
+	for _, text := range []*string{&s.NHSNumber, &s.LocalID, &s.ControlID, &s.MessageID, &s.User} {
 		if *text != "" {
 			*text = cmp.Or(Text(*text), unkept)
 		}
+	}
+	if s.Sender != "" { // which is longer than what is kept of either field
+		s.Sender = cmp.Or(legible(s.Sender), unkept)
 	}
 	s.Limit = max(s.Limit, 0)
 	return s

@@ -45,6 +45,9 @@ func act(ctx context.Context, c console, fs *flag.FlagSet, actions map[string]ac
 		return do(ctx, c, rest)
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(actions)), ", ")
+	if strings.ContainsAny(name, "0123456789") { // it may be a patient's number
+		return usageError("that is no action; there are " + known)
+	}
 	if name != "" {
 		return usageError(fmt.Sprintf("%q is unknown; there are %s", name, known))
 	}
@@ -54,8 +57,11 @@ func act(ctx context.Context, c console, fs *flag.FlagSet, actions map[string]ac
 	return usageError("say one of " + known)
 }
 
+// cliSuffix ends the names of the chains that commands write: policies of the database know it.
+const cliSuffix = ".cli"
+
 // cliChain is the chain that the commands write: the service holds its own.
-func cliChain(cfg *config) string { return cfg.Chain + ".cli" }
+func cliChain(cfg *config) string { return cfg.Chain + cliSuffix }
 
 // startStore opens the store for one command and waits for the commands' chain. The caller
 // closes it.

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"spinetrace/auditevent"
-	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -73,8 +72,8 @@ func (x *exporting) flags(fs *flag.FlagSet) {
 	fs.StringVar(&x.given.from, "from", "", "what happened at this `time` or later")
 	fs.StringVar(&x.given.until, "until", "", "what happened before this `time`; a date includes its day (default: now)")
 	fs.StringVar(&x.chosen.chain, "chain", "", "only the chain of this `name`")
-	fs.StringVar(&x.given.number, "nhs-number", "", "only messages about this NHS `number`, or about one that Spine has tied to it because the one\nwas superseded by the other, and what followed from them")
-	fs.StringVar(&x.chosen.localID, "local-id", "", "only messages about the patient with this local `number`, and what followed from them")
+	fs.StringVar(&x.given.number, "nhs-number", "", "only messages about this NHS `number`, be its check digit right or wrong, or about one that Spine\nhas tied to it because the one was superseded by the other, and what followed from them")
+	fs.StringVar(&x.chosen.localID, "local-id", "", "only messages about the patient with this local `number`, or with one that was merged into it or it\ninto, and what followed from them")
 	fs.BoolVar(&x.bodies, "bodies", false, "of fhir: put queries, and questions to the back end, into the AuditEvents as they were sent")
 	fs.BoolVar(&x.replies, "replies", false, "of hl7: write our answers, too, each behind its message or where it was given; then it is to\nbe read, not to be sent")
 	fs.StringVar(&x.out, "out", "", "write this `file`, which only its owner may read; it must not be there yet, and is not there\nuntil it is complete")
@@ -86,10 +85,8 @@ func (x *exporting) flags(fs *flag.FlagSet) {
 // read makes the selection of the flags. Its errors do not repeat a patient's number.
 func (x *exporting) read(now time.Time) (err error) {
 	s := &x.chosen
-	if x.given.number != "" {
-		if s.number, err = pds.ParseNHSNumber(x.given.number); err != nil {
-			return usageError("--nhs-number is not an NHS number: " + strings.TrimPrefix(err.Error(), "pds: "))
-		}
+	if s.number, err = readNumber(x.given.number); err != nil {
+		return err
 	}
 	if s.from, err = parseWhen(x.given.from, now, false); err != nil {
 		return usageError("--from " + err.Error())
@@ -163,10 +160,9 @@ func (x *exporting) run(ctx context.Context, c console, db store.Store) error {
 // filters are what the record says of the export.
 func (x *exporting) filters(how string) map[string]string {
 	s := x.chosen
-	f := onlyKnown(map[string]string{
+	f := s.sought.filters(map[string]string{
 		"command": "audit export", "export": how, "format": x.format, "chain": s.chain,
 		"from": stamp(s.from.UTC()), "until": stamp(s.until.UTC()),
-		"nhs_number": s.number.Digits(), "tied_to": strings.Join(s.tied, " "), "local_id": s.localID,
 	})
 	if x.bodies {
 		f["bodies"] = "yes"

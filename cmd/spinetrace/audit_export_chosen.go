@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
 	"slices"
 	"time"
 
-	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -16,17 +14,12 @@ import (
 type selection struct {
 	from, until time.Time // until is never zero
 	chain       string    // "": all of them
-	number      pds.NHSNumber
-	localID     string
+	sought
 
 	// Made by prepare:
-	tied      []string      // numbers that are searched for beside number
-	exchanges []store.ID    // of the patient, oldest first
-	queries   []store.Query // of everybody: where each chain is read from
+	stories []store.ID    // of the patient, oldest first
+	queries []store.Query // of everybody: where each chain is read from
 }
-
-// ofPatient tells whether only one patient's messages are wanted.
-func (s *selection) ofPatient() bool { return !s.number.IsZero() || s.localID != "" }
 
 // prepare finds where to read. Of a patient it keeps the ids of the exchanges; of everybody
 // a number for each chain.
@@ -41,7 +34,7 @@ func (s *selection) prepare(ctx context.Context, db store.Store) error {
 			return errors.New("the journal has no chain of that name")
 		}
 	}
-	if s.ofPatient() {
+	if s.is() {
 		return s.findExchanges(ctx, db)
 	}
 	for _, head := range heads {
@@ -57,33 +50,21 @@ func (s *selection) prepare(ctx context.Context, db store.Store) error {
 // findExchanges looks for the exchanges of the patient. One that began before the time may go on
 // in it.
 func (s *selection) findExchanges(ctx context.Context, db store.Store) (err error) {
-	numbers := []string{s.number.Digits()}
-	if !s.number.IsZero() {
-		if s.tied, err = tiedTo(ctx, db, s.number.Digits()); err != nil {
-			return err
-		}
-		numbers = append(numbers, s.tied...)
+	if err := s.widen(ctx, db); err != nil {
+		return err
 	}
-	for _, digits := range numbers {
-		wanted := store.Search{NHSNumber: digits, LocalID: s.localID, Until: s.until}
-		err := eachFound(ctx, db, wanted, func(x store.Exchange) { s.exchanges = append(s.exchanges, x.ID) })
-		if err != nil {
-			return err
-		}
-	}
-	slices.SortFunc(s.exchanges, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
-	s.exchanges = slices.Compact(s.exchanges)
-	return nil
+	s.stories, err = s.exchanges(ctx, db, store.Search{Until: s.until})
+	return err
 }
 
 // events yields the events: of everybody in the order of their times, of a patient exchange by
 // exchange.
 func (s *selection) events(ctx context.Context, db store.Audit) iter.Seq2[store.Event, error] {
-	if !s.ofPatient() {
+	if !s.is() {
 		return s.inTime(store.InOrder(ctx, db, s.queries...), true)
 	}
 	return func(yield func(store.Event, error) bool) {
-		for _, id := range s.exchanges {
+		for _, id := range s.stories {
 			for e, err := range s.inTime(db.Events(ctx, store.Query{Exchange: id}), false) {
 				if !yield(e, err) {
 					return

@@ -490,7 +490,7 @@ func TestAuditExportUsage(t *testing.T) {
 		{"--from yesterday", exitUsage, "--from is not a time"},
 		{"--until -1h", exitUsage, "--until is not a time"},
 		{"--from 1h --until 2h", exitUsage, "--from is not before --until"},
-		{"--nhs-number 9990000019", exitUsage, "--nhs-number is not an NHS number"},
+		{"--nhs-number 999000001", exitUsage, "--nhs-number is not an NHS number"},
 		{"--format csv --chain other", exitFailed, "no chain of that name"},
 		{"", exitFailed, "SPINETRACE_ODS: is missing"},
 		{"--format hl7 --out " + filepath.Join("no", "such", "folder", "x"), exitFailed, "--out: "},

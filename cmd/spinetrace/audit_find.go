@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -16,17 +15,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"spinetrace/pds"
 	"spinetrace/store"
 )
 
 // inquiry is what `audit find` was asked for.
 type inquiry struct {
 	listing
+	sought
 	given  inquired
-	search store.Search // without the number, which may be several
-	number pds.NHSNumber
-	exact  bool
+	search store.Search                // without the numbers, which may be several
 	paged  int                         // number of the page
 	next   func(after store.ID) string // the command that shows the page behind an exchange
 }
@@ -40,7 +37,7 @@ const defaultPage = 100
 // auditFind lists the messages that fit.
 func auditFind(ctx context.Context, c console, args []string) error {
 	q := inquiry{listing: listing{most: defaultPage}}
-	fs := newFlags("audit find", "audit find [flags]\n\nLists the messages of the journal that fit all that is asked for, the newest first, page by\npage. That somebody looked, for what, and how many were shown is recorded first, on the\nchain of the commands; audit show tells the whole story of one.\n\nA time is RFC 3339 (2026-06-01T09:00:00Z), a date, in the time zone of this machine, or a\nduration back from now such as 24h.")
+	fs := newFlags("audit find", "audit find [flags]\n\nLists the messages of the journal that fit all that is asked for, the newest first, page by\npage. That somebody looked, for what, and how many were shown is recorded first, on the\nchain of the commands; audit show tells the whole story of one, and\naudit report looks who has looked.\n\nA time is RFC 3339 (2026-06-01T09:00:00Z), a date, in the time zone of this machine, or a\nduration back from now such as 24h.")
 	q.flags(fs)
 	if err := q.parse(fs, c, args, 0); err != nil {
 		return err
@@ -53,13 +50,13 @@ func auditFind(ctx context.Context, c console, args []string) error {
 }
 
 func (q *inquiry) flags(fs *flag.FlagSet) {
-	fs.StringVar(&q.given.number, "nhs-number", "", "this NHS `number` was sent or found, or one that Spine has tied to it because the one was\nsuperseded by the other")
-	fs.BoolVar(&q.exact, "exact", false, "only that number, none that is tied to it")
-	fs.StringVar(&q.search.LocalID, "local-id", "", "about the patient with this local `number`")
+	fs.StringVar(&q.given.number, "nhs-number", "", "this NHS `number` was sent, be its check digit right or wrong, or Spine was asked about it or named\nit; or one that Spine has tied to it because the one was superseded by the other")
+	fs.StringVar(&q.localID, "local-id", "", "about the patient with this local `number`, or with one that was merged into it or it into")
+	fs.BoolVar(&q.exact, "exact", false, "only these numbers, none that is tied to them")
 	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
 	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID; or from which an A31 with this MSH-10 followed")
 	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line; system is nobody")
-	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`: MSH-3, and MSH-4 if it is given")
+	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`, MSH-3 and MSH-4: as lists print them, or the first component of each")
 	fs.StringVar(&q.given.outcome, "outcome", "", "that ended in these `words`, such as \"no match\"")
 	fs.StringVar(&q.given.from, "from", "", "that came at this `time` or later")
 	fs.StringVar(&q.given.until, "until", "", "that came before this `time`; a date includes its day")
@@ -72,16 +69,14 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 // read makes the search of the flags. Its errors do not repeat a patient's number: a terminal's
 // log is no place for it.
 func (q *inquiry) read(now time.Time) (err error) {
-	if q.given.number != "" {
-		if q.number, err = pds.ParseNHSNumber(q.given.number); err != nil {
-			return usageError("--nhs-number is not an NHS number: " + strings.TrimPrefix(err.Error(), "pds: "))
-		}
+	if q.number, err = readNumber(q.given.number); err != nil {
+		return err
 	}
-	if q.exact && q.given.number == "" {
-		return usageError("--exact goes with --nhs-number")
+	if q.exact && !q.is() {
+		return usageError("--exact goes with --nhs-number or --local-id")
 	}
-	q.search.Application, q.search.Facility, _ = strings.Cut(q.given.sender, "^")
-	if q.search.Application == "" && q.given.sender != "" {
+	q.search.Sender = strings.TrimRight(q.given.sender, "^")
+	if strings.HasPrefix(q.given.sender, "^") {
 		return usageError("--sender begins with the application; write APPLICATION or APPLICATION^FACILITY")
 	}
 	return cmp.Or(q.readOutcome(), q.readTimes(now), q.readPlace(), q.readAfter())
@@ -184,85 +179,30 @@ func (q *inquiry) readAfter() error {
 
 // run finds, records the look, and only then shows.
 func (q *inquiry) run(ctx context.Context, w io.Writer, db store.Store) error {
-	tied, err := q.tied(ctx, db)
+	if err := q.widen(ctx, db); err != nil {
+		return err
+	}
+	found, more, err := q.page(ctx, db)
 	if err != nil {
 		return err
 	}
-	found, more, err := q.page(ctx, db, tied)
-	if err != nil {
-		return err
-	}
-	p := page[foundRow]{list: list[foundRow]{columns: foundColumns, none: "The journal holds no such message."}, number: q.paged}
+	p := page[foundRow]{list: list[foundRow]{columns: foundColumns, none: "The journal holds no such message."}, number: q.paged, notes: q.notes()}
 	for _, x := range found {
 		p.rows = append(p.rows, rowOfExchange(x))
-	}
-	if len(tied) > 0 {
-		p.notes = []string{tiedNote(q.number, tied)}
 	}
 	if more {
 		p.more = "there are more: " + q.next(found[len(found)-1].ID)
 	}
-	return p.show(ctx, w, db, q.listing, q.filters(tied))
+	return p.show(ctx, w, db, q.listing, q.filters(found))
 }
 
-// tied returns the numbers that are searched for beside the one that was given.
-func (q *inquiry) tied(ctx context.Context, db store.Store) ([]string, error) {
-	if q.number.IsZero() || q.exact {
-		return nil, nil
+// idsOf writes the ids of exchanges for the record of a look.
+func idsOf(found []store.Exchange) string {
+	ids := make([]string, len(found))
+	for i, x := range found {
+		ids[i] = x.ID.String()
 	}
-	return tiedTo(ctx, db, q.number.Digits())
-}
-
-// tiedNote says which numbers were searched for unasked.
-func tiedNote(asked pds.NHSNumber, tied []string) string {
-	var words []string
-	for _, digits := range tied {
-		words = append(words, spaced(digits))
-	}
-	return fmt.Sprintf("Messages about %s are here, too: Spine has said that one of these numbers and %s\nsuperseded the other (--exact leaves them out).",
-		strings.Join(words, ", "), asked.Spaced())
-}
-
-// tiedTo returns the numbers that superseded one, or that it superseded, as far as a trace has
-// said so: one step in either direction, no further. All about the number is read, and the outcomes
-// are looked at here: a search for them as well would be planned over twice as many tables, and the
-// plan of this one is that of the page, too.
-func tiedTo(ctx context.Context, db store.Store, digits string) ([]string, error) {
-	tied := make(map[string]bool)
-	err := eachFound(ctx, db, store.Search{NHSNumber: digits}, func(x store.Exchange) {
-		if replaces(x.Outcome) {
-			tie(tied, digits, x.NHSNumber, x.NHSFound)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	holders, err := db.Holders(ctx, digits, pageSize)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range holders {
-		// What was found for somebody else than the entry now tells of ties nothing to it.
-		if replaces(p.Found.Outcome) && p.Found.Print == p.Told.Print {
-			tie(tied, digits, p.Told.NHSNumber, p.Found.NHSNumber)
-		}
-	}
-	return sortedKeys(tied), nil
-}
-
-// replaces tells the outcomes in which Spine gives another number than it was asked about: the
-// second is the first for a number that is taken here.
-func replaces(o store.Outcome) bool { return o == store.Superseded || o == store.HeldElsewhere }
-
-// tie adds the other one of two numbers.
-func tie(tied map[string]bool, digits, sent, found string) {
-	switch {
-	case sent == "" || found == "" || sent == found:
-	case sent == digits:
-		tied[found] = true
-	case found == digits:
-		tied[sent] = true
-	}
+	return strings.Join(ids, " ")
 }
 
 func sortedKeys(set map[string]bool) []string {
@@ -294,16 +234,16 @@ func eachFound(ctx context.Context, db store.Audit, s store.Search, do func(stor
 
 // page returns the exchanges of one page, and whether there are more behind them. Each number is
 // asked for by itself: all answers have the order of the ids, so the page of their union does.
-func (q *inquiry) page(ctx context.Context, db store.Audit, tied []string) (found []store.Exchange, more bool, err error) {
+func (q *inquiry) page(ctx context.Context, db store.Audit) (found []store.Exchange, more bool, err error) {
 	s := q.search
 	s.Limit = q.most + 1
-	for _, digits := range append([]string{q.number.Digits()}, tied...) {
-		s.NHSNumber = digits
+	err = q.each(s, func(s store.Search) error {
 		some, err := db.Search(ctx, s)
-		if err != nil {
-			return nil, false, err
-		}
 		found = append(found, some...)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
 	}
 	slices.SortFunc(found, func(a, b store.Exchange) int { return bytes.Compare(b.ID[:], a.ID[:]) })
 	found = slices.CompactFunc(found, func(a, b store.Exchange) bool { return a.ID == b.ID })
@@ -313,19 +253,14 @@ func (q *inquiry) page(ctx context.Context, db store.Audit, tied []string) (foun
 	return found, more, nil
 }
 
-// filters are what the record says was looked for.
-func (q *inquiry) filters(tied []string) map[string]string {
-	f := onlyKnown(map[string]string{
-		"command": "audit find", "nhs_number": q.number.Digits(), "tied_to": strings.Join(tied, " "),
-		"local_id": q.search.LocalID, "control_id": q.search.ControlID, "message_id": q.search.MessageID,
+// filters are what the record says was looked for, and which messages are shown.
+func (q *inquiry) filters(found []store.Exchange) map[string]string {
+	return q.sought.filters(map[string]string{
+		"command": "audit find", "control_id": q.search.ControlID, "message_id": q.search.MessageID,
 		"user": q.search.User, "sender": q.given.sender, "outcome": q.given.outcome,
 		"from": stamp(q.search.From.UTC()), "until": stamp(q.search.Until.UTC()),
-		"chain": q.search.Chain, "seq": q.given.seq, "after": q.given.after,
+		"chain": q.search.Chain, "seq": q.given.seq, "after": q.given.after, "shown": idsOf(found),
 	})
-	if q.exact {
-		f["exact"] = "yes"
-	}
-	return f
 }
 
 // command writes the command that shows the next page. Times are those of this page, however

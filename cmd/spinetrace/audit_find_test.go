@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -254,7 +253,8 @@ func TestTAUD05c(t *testing.T) {
 	runCommand("audit", "find", "--nhs-number", "999 060 0147", "--from", "2026-10-01T00:00:00Z", "--as", "auditor")
 	runCommand("audit", "find", "--user", "nobody", "--as", "other")
 	want := []string{
-		"auditor: command audit find, from 2026-10-01T00:00:00Z, nhs_number 9990600147, tied_to 9994104616: 4",
+		fmt.Sprintf("auditor: command audit find, from 2026-10-01T00:00:00Z, nhs_number 9990600147, shown %s %s %s %s, tied_to 9994104616: 4",
+			j.ids[4], j.ids[3], j.ids[2], j.ids[1]),
 		"other: command audit find, user nobody: 0",
 	}
 	var got []string
@@ -267,7 +267,7 @@ func TestTAUD05c(t *testing.T) {
 	db := j.open(t, "main.cli")
 	defer closeStore(t, db)
 	var out strings.Builder
-	q := inquiry{listing: listing{most: 9, who: "auditor"}, number: pds.MustNHSNumber(oldNumber)}
+	q := inquiry{listing: listing{most: 9, who: "auditor"}, sought: sought{number: oldNumber}}
 	if err := q.run(context.Background(), &out, unwritable{db}); !errors.Is(err, store.ErrUnavailable) || out.Len() > 0 {
 		t.Errorf("run() = %v, and %d bytes were shown", err, out.Len())
 	}
@@ -289,9 +289,12 @@ func TestAuditFindOnScreen(t *testing.T) {
 func TestAuditFindUsage(t *testing.T) {
 	newJournal(t)
 	for args, says := range map[string]string{
-		"--nhs-number 9990000019":              "--nhs-number is not an NHS number",
+		"--nhs-number 99900000019":             "--nhs-number is not an NHS number: not ten digits",
+		"9990000018":                           "there is an argument that belongs to no flag",
+		"--most 9990000018x":                   "invalid value for flag --most: parse error",
+		"-9990000018":                          "flag provided but not defined;",
 		"--nhs-number 999000001":               "--nhs-number is not an NHS number",
-		"--exact":                              "--exact goes with --nhs-number",
+		"--exact":                              "--exact goes with --nhs-number or --local-id",
 		"--outcome lost":                       "--outcome is not one of not traced, verified, traced",
 		"--from yesterday":                     "--from is not a time",
 		"--until 2026-02-30":                   "--until is not a time",
@@ -305,8 +308,8 @@ func TestAuditFindUsage(t *testing.T) {
 		"--most 0":                             "--most must be 1 or more",
 		"--json --csv":                         "exclude each other",
 		"--as=":                                "--as must name",
-		"C1":                                   `unexpected argument "C1"`,
-		"--nhs-number 9990000019 --from 24h --as me": "not an NHS number",
+		"C1":                                   "there is an argument that belongs to no flag",
+		"--nhs-number 999000001X --from 24h --as me": "not an NHS number",
 	} {
 		code, out, errs := runCommand(append([]string{"audit", "find"}, strings.Fields(args)...)...)
 		if code != exitUsage || !strings.Contains(errs, says) || out != "" {

@@ -18,6 +18,8 @@ type reporting struct {
 	period
 	name  string
 	chart chartFile
+	more  map[string]string // what else the record says was looked for
+	notes []string          // what else a reader should know
 }
 
 // parse reads args with the flags that every such report has.
@@ -35,11 +37,12 @@ func (r *reporting) parse(fs *flag.FlagSet, c console, args []string, fallback s
 
 // showReport shows the rows, and draws the chart if one is wanted. The look is recorded before either.
 func showReport[R row](ctx context.Context, c console, db store.Store, r reporting, t list[R], drawn chart) error {
-	p := page[R]{list: t, notes: []string{"What happened " + r.period.String() + "; days are those of UTC."}}
+	p := page[R]{list: t, notes: append([]string{"What happened " + r.period.String() + "; days are those of UTC."}, r.notes...)}
 	if len(t.rows) > r.most {
 		p.rows, p.more = t.rows[:r.most], "there are more: give a larger --most"
 	}
 	filters := r.filters(map[string]string{"report": r.name, "chart": r.chart.kind()})
+	maps.Copy(filters, r.more)
 	if err := p.show(ctx, c.Out, db, r.listing, filters); err != nil {
 		return err
 	}

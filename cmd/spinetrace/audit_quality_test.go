@@ -144,7 +144,7 @@ func TestReportQualityFindsTheStart(t *testing.T) {
 func TestReportQualityUsage(t *testing.T) {
 	newJournal(t)
 	for args, says := range map[string]string{
-		"audit report":                      "say one of latency, quality, unfinished, untraced, volume, work",
+		"audit report":                      "say one of latency, looks, quality, unfinished, untraced, volume, work",
 		"audit report quality --since 0s":   "--since must be more than 0s",
 		"audit report quality --most 0":     "--most must be 1 or more",
 		"audit report quality --json --csv": "exclude each other",

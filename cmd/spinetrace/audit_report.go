@@ -15,6 +15,7 @@ import (
 // reports are what `audit report` can tell of.
 var reports = map[string]action{
 	"latency":    reportLatency,
+	"looks":      reportLooks,
 	"quality":    reportQuality,
 	"unfinished": reportUnfinished,
 	"untraced":   reportUntraced,

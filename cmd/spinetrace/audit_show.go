@@ -113,7 +113,7 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	if err != nil {
 		return err
 	}
-	if err := look(ctx, db, s.as, s.filters(), len(hits)+len(story)); err != nil {
+	if err := look(ctx, db, s.as, s.filters(hits, story), len(hits)+len(story)); err != nil {
 		return err
 	}
 	if page.Len() == 0 {
@@ -123,12 +123,9 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	return err
 }
 
-// filters are what the record says was looked for.
-func (s showing) filters() map[string]string {
-	f := map[string]string{"command": "audit show"}
-	if s.controlID != "" {
-		f["control_id"] = s.controlID
-	}
+// filters are what the record says was looked for, which messages are shown, and about whom they are.
+func (s showing) filters(hits []store.Exchange, story []store.Event) map[string]string {
+	f := map[string]string{"command": "audit show", "control_id": s.controlID}
 	if s.at != (place{}) {
 		f["seq"] = s.at.String()
 	}
@@ -138,7 +135,22 @@ func (s showing) filters() map[string]string {
 	if s.bodies {
 		f["bodies"] = "yes"
 	}
-	return f
+	numbers, locals := make(map[string]bool), make(map[string]bool)
+	for _, x := range hits {
+		numbers[x.NHSNumber], numbers[x.NHSFound], locals[x.LocalID] = true, true, true
+	}
+	f["shown"] = idsOf(hits)
+	for _, e := range story {
+		facts, _ := e.Facts() // none, if the document is damaged: that is for verify to tell
+		numbers[facts.NHSSent], numbers[facts.NHSFound], locals[facts.LocalID] = true, true, true
+		if e.Exchange != (store.ID{}) { // of all of them it is the same
+			f["shown"] = e.Exchange.String()
+		}
+	}
+	delete(numbers, "")
+	delete(locals, "")
+	f["nhs_number"], f["local_id"] = strings.Join(sortedKeys(numbers), " "), strings.Join(sortedKeys(locals), " ")
+	return onlyKnown(f)
 }
 
 // search returns the events of the one message that is meant, or the messages to choose

@@ -245,8 +245,8 @@ func TestEveryLookIsRecorded(t *testing.T) {
 		runCommand(append([]string{"audit", "show"}, args...)...)
 	}
 	want := []string{
-		"one: command audit show, control_id SOLE0001: 4",
-		"two: bodies yes, command audit show, control_id TWICE001: 2",
+		fmt.Sprintf("one: command audit show, control_id SOLE0001, local_id A\x1b[31mB, nhs_number 9990000018, shown %s: 4", j.ids[0]),
+		fmt.Sprintf("two: bodies yes, command audit show, control_id TWICE001, shown %s %s: 2", j.ids[2], j.ids[1]),
 		"three: command audit show, control_id NOBODY: 0",
 		"four: command audit show, control_id SOLE0001, seq main:6: 0",
 	}
@@ -303,7 +303,7 @@ func TestAuditUsage(t *testing.T) {
 		{"audit", exitUsage, "say one of drop-bodies, export, find, head, reindex, report, show, verify"},
 		{"audit seek X", exitUsage, `"seek" is unknown; there are drop-bodies, export, find, head, reindex, report, show, verify`},
 		{"audit show", exitUsage, "no control id"},
-		{"audit show A B", exitUsage, `unexpected argument "B"`},
+		{"audit show A B", exitUsage, "there are too many arguments; the command takes 1 beside flags"},
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},
 		{"audit show --seq main:0", exitUsage, "write CHAIN:N"},
 		{"audit show A --as=", exitUsage, "--as"},

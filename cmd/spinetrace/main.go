@@ -19,6 +19,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -179,11 +180,30 @@ func parse(fs *flag.FlagSet, c console, args []string, operands int) error {
 		fs.Usage()
 		return err
 	case err != nil:
-		return usageError(err.Error())
-	case operands >= 0 && fs.NArg() > operands:
-		return usageError(fmt.Sprintf("unexpected argument %q", fs.Arg(operands)))
+		return usageError(withoutValue(err))
+	case operands == 0 && fs.NArg() > 0:
+		return usageError("there is an argument that belongs to no flag; the command takes flags only")
+	case operands > 0 && fs.NArg() > operands:
+		return usageError(fmt.Sprintf("there are too many arguments; the command takes %d beside flags", operands))
 	}
 	return nil
+}
+
+// refusedValue is how the flags' parser complains of a value.
+var refusedValue = regexp.MustCompile(`(?s)^invalid (?:boolean )?value ".*" for (?:flag )?-([\w-]+): (.*)$`)
+
+// withoutValue puts a mistake in the flags without what was written: it may be a patient's number, and a
+// terminal's log is no place for it.
+func withoutValue(err error) string {
+	text := err.Error()
+	if m := refusedValue.FindStringSubmatch(text); m != nil {
+		return "invalid value for flag --" + m[1] + ": " + m[2]
+	}
+	what, name, found := strings.Cut(text, ": -")
+	if found && strings.ContainsAny(name, "0123456789") {
+		return what
+	}
+	return text
 }
 
 // parseMixed is fs.Parse for args in which flags stand behind operands, too. Behind -- there

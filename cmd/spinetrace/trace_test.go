@@ -264,7 +264,7 @@ func TestTraceUsage(t *testing.T) {
 		{"--family Halv* --dob 19620417 --sex F", "family name has a wildcard"},
 		{"--dob 19620417 --sex F", "family name missing"},
 		{"--family Halvorsen --dob 19620417 --sex F --as=", "--as must name"},
-		{"Halvorsen", "unexpected argument"},
+		{"Halvorsen", "there is an argument that belongs to no flag"},
 	} {
 		code, _, errs := runCommand(append([]string{"trace"}, strings.Fields(tt.args)...)...)
 		if code != exitUsage || !strings.Contains(errs, tt.says) {

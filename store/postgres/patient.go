@@ -96,6 +96,14 @@ func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.P
 	return s.patients(ctx, "named", selectPatients+"local_id = $1 order by authority limit $2", key.LocalID, max(limit, 0))
 }
 
+// MergedInto implements [store.Index]. The condition that excludes the empty number lets the index be
+// used, which leaves it out.
+func (s *Store) MergedInto(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
+	const q = selectPatients + "into_local_id = $1 and into_local_id <> '' order by local_id, authority limit $2"
+	key := store.PatientKey{LocalID: localID}.Fit()
+	return s.patients(ctx, "merged into", q, key.LocalID, max(limit, 0))
+}
+
 // Entries implements [store.Index].
 func (s *Store) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
 	const q = selectPatients + "(local_id, authority) > ($1, $2) order by local_id, authority limit $3"

@@ -179,12 +179,14 @@ func (q *search) filters() (all []filter) {
 		all = append(all, f)
 	}
 	if q.MessageID != "" {
-		all = append(all, filter{driver: q.among("select exchange from mention where id = " + q.arg(q.MessageID) + "::text" + q.within("exchange"))})
+		all = append(all, filter{driver: q.among(q.mentioning(store.MentionOfCall(q.MessageID)))})
 	}
 	if q.NHSNumber != "" {
 		all = append(all, q.number(q.arg(q.NHSNumber)+"::text"))
 	}
-	text(q.LocalID, "local_id = %[1]s and local_id <> ''", "e.local_id = %[1]s")
+	if q.LocalID != "" {
+		all = append(all, q.local(q.arg(q.LocalID)+"::text"))
+	}
 	text(q.ControlID, "control_id = %[1]s", "e.control_id = %[1]s")
 	if q.User == store.System { // most are: an index of them would help nobody
 		all = append(all, filter{test: "e.asker = ''"})
@@ -194,23 +196,46 @@ func (q *search) filters() (all []filter) {
 	if q.Chain != "" {
 		all = append(all, q.place())
 	}
-	text(q.Application, "", "e.application = %[1]s")
-	text(q.Facility, "", "e.facility = %[1]s")
+	text(q.Sender, "", fromSender)
 	if q.Outcome != 0 {
 		all = append(all, filter{test: "coalesce(d.outcome, r.outcome, e.outcome) = " + q.arg(int16(q.Outcome)) + "::smallint", ended: true})
 	}
 	return all
 }
 
+// fromSender compares who sent an exchange: what was written may be the beginning of both fields, up to
+// a ^, or their first components.
+const fromSender = `(starts_with(trim(both '^' from e.application || '^' || e.facility) || '^', %[1]s || '^')
+	or split_part(e.application, '^', 1) || '^' || split_part(e.facility, '^', 1) = %[1]s)`
+
+// mentioning returns the ids of the exchanges in which something was mentioned.
+func (q *search) mentioning(what string) string {
+	return "select exchange from mention where id = " + q.arg(what) + "::text" + q.within("exchange")
+}
+
 // number looks at whatever may hold an NHS number.
 func (q *search) number(v string) filter {
-	var of []string
+	mentioned := q.mentioning(store.MentionOfNumber(q.NHSNumber))
+	of := []string{mentioned}
 	for _, in := range [...]struct{ table, id, column string }{
 		{"exchange", "id", "nhs_sent"}, {"exchange", "id", "nhs_found"}, {"reply", "exchange", "nhs_found"}, {"ending", "exchange", "nhs_found"},
 	} {
 		of = append(of, fmt.Sprintf("select %[2]s from %[1]s where %[3]s = %[4]s and %[3]s <> ''%[5]s", in.table, in.id, in.column, v, q.within(in.id)))
 	}
-	return filter{q.among(strings.Join(of, " union all ")), v + " in (e.nhs_sent, e.nhs_found, r.nhs_found, d.nhs_found)", true}
+	return filter{
+		driver: q.among(strings.Join(of, " union all ")),
+		test:   "(" + v + " in (e.nhs_sent, e.nhs_found, r.nhs_found, d.nhs_found) or e.id in (" + mentioned + "))",
+		ended:  true,
+	}
+}
+
+// local looks at whatever may hold a local number.
+func (q *search) local(v string) filter {
+	mentioned := q.mentioning(store.MentionOfLocalID(q.LocalID))
+	return filter{
+		driver: q.among("select id from exchange where local_id = " + v + " and local_id <> ''" + q.within("id") + " union all " + mentioned),
+		test:   "(e.local_id = " + v + " or e.id in (" + mentioned + "))",
+	}
 }
 
 // place drives only if the range has an end: without one the newest exchanges are in it, and need not

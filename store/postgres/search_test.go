@@ -35,6 +35,7 @@ func fillJournal(tb testing.TB, db *sql.DB, n int, months int) {
 	exec(tb, db, "insert into reply (exchange, at, outcome, nhs_found) select id, at, 12, case when n % 20 = 0 then '' else nhs end from made where n % 10 = 0")
 	exec(tb, db, "insert into ending (exchange, at, outcome, nhs_found) select id, at, 3, nhs from made where n % 20 = 0")
 	exec(tb, db, "insert into mention (id, exchange) select 'urn:uuid:' || n || ' ' || k, id from made, generate_series(1, 4) k where n % 10 = 0")
+	exec(tb, db, "insert into mention (id, exchange) select case k when 1 then 'nhs:998' || to_char(n % 5000, 'FM0000000') else 'id:M' || n % 5000 end, id from made, generate_series(1, 2) k where n % 10 = 0")
 	exec(tb, db, "drop table made")
 	exec(tb, db, "analyze")
 }
@@ -68,7 +69,10 @@ func searches() map[string]struct {
 		"hour":                {day, "_pkey", 10},
 		"newest":              {store.Search{}, "_pkey", 10},
 		"newest of a chain":   {store.Search{Chain: "main", FromSeq: 100}, "_pkey", 10},
-		"newest of a sender":  {store.Search{Application: "PAS", Facility: "RXX"}, "_pkey", 10},
+		"newest of a sender":  {store.Search{Sender: "PAS^RXX"}, "_pkey", 10},
+		"number named":        {store.Search{NHSNumber: "9980000010"}, "_id_exchange_idx", 6},
+		"merged away":         {store.Search{LocalID: "M10"}, "_id_exchange_idx", 6},
+		"patient and number":  {store.Search{NHSNumber: "9990000020", LocalID: "M20"}, "_id_exchange_idx", 6},
 		"patient and user":    {store.Search{LocalID: "R20", User: "USER20"}, "_local_id_id_idx", 1},
 		"number and control":  {store.Search{NHSNumber: "9990000021", ControlID: "PAS5021"}, "_nhs_sent_id_idx", 1},
 		"number and outcome":  {store.Search{NHSNumber: "9990000020", Outcome: store.Traced}, "_nhs_found_exchange_idx", 6},
@@ -203,7 +207,11 @@ func TestOlderJournalsCanBeSearched(t *testing.T) {
 			from (values (1, 5, $2::uuid, '{"message_id":"m1","tracking_id":"t1","payload_id":"p1"}'), (2, 6, $2, '{"answer_message_id":"a1"}'),
 				(3, 5, $3, '{"message_id":"m1"}'), (4, 5, $3, '{"message_id":"m2","reason":"\u0000"}'), (5, 3, $3, '{"message_id":"none"}'),
 				(6, 15, $2, '{"outcome":"unfinished"}'), (7, 15, $2, '{"outcome":"traced","nhs_number_found":"9990000026"}'),
-				(8, 15, $2, '{"outcome":"no match"}'), (9, 15, $4, '{"outcome":"traced"}'), (10, 15, $3, '{"outcome":"stale"}')) v (n, kind, id, doc)`,
+				(8, 15, $2, '{"outcome":"no match"}'), (9, 15, $4, '{"outcome":"traced"}'), (10, 15, $3, '{"outcome":"stale"}'),
+				(11, 6, $3, '{"nhs_number_found":"9990000034"}'), (12, 6, $3, '{"nhs_number_found":"none"}'), (13, 6, $2, '{"nhs_number_found":"9990000026"}')) v (n, kind, id, doc)`,
+		`insert into patient (local_id, authority, told_at, told_exchange, told_nhs, told_status, told_print, told_doc,
+			found_at, found_exchange, found_print, found_outcome, found_nhs, found_status, moved_at, moved_exchange, into_local_id, into_authority, touched)
+			values ('OLD', '', $1, $2, '', '', $2, '', $1, $3, $2, 0, '', '', $1, $4, 'NEW', '', $1)`,
 	} {
 		args := []any{then, ids[0].String(), ids[1].String(), ids[2].String()}
 		if !strings.Contains(statement, "$2") {
@@ -228,6 +236,9 @@ func TestOlderJournalsCanBeSearched(t *testing.T) {
 		"as it ended first": {store.Search{Outcome: store.Traced, NHSNumber: "9990000026"}, []store.ID{ids[0]}},
 		"traced":            {store.Search{Outcome: store.Traced}, []store.ID{ids[0]}},
 		"stale":             {store.Search{Outcome: store.Stale}, nil},
+		"a number of Spine": {store.Search{NHSNumber: "9990000034"}, []store.ID{ids[1]}},
+		"of no digits":      {store.Search{NHSNumber: "none"}, nil},
+		"merged away":       {store.Search{LocalID: "OLD"}, []store.ID{ids[2]}},
 	} {
 		tt.s.Limit = 9
 		found, err := s.Search(t.Context(), tt.s)
@@ -241,5 +252,10 @@ func TestOlderJournalsCanBeSearched(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+	const numbers = "select string_agg(id, ' ') from mention where id like 'nhs:%'"
+	var mentioned string
+	if err := db.QueryRow(numbers).Scan(&mentioned); err != nil || mentioned != "nhs:9990000034" { // the others have columns
+		t.Errorf("mentioned are %s, error %v", mentioned, err)
 	}
 }

@@ -110,6 +110,14 @@ func (s *Store) Named(ctx context.Context, localID string, limit int) ([]store.P
 	})
 }
 
+// MergedInto implements [store.Index].
+func (s *Store) MergedInto(ctx context.Context, localID string, limit int) ([]store.Patient, error) {
+	key := store.PatientKey{LocalID: localID}.Fit()
+	return s.patients(func(r *readers) (*sql.Rows, error) {
+		return r.merged.QueryContext(ctx, key.LocalID, max(limit, 0))
+	})
+}
+
 // Entries implements [store.Index].
 func (s *Store) Entries(ctx context.Context, after store.PatientKey, limit int) ([]store.Patient, error) {
 	after = after.Fit()

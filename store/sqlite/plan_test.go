@@ -65,18 +65,18 @@ func TestSearchUsesIndexes(t *testing.T) {
 	}{
 		"nothing":      {store.Search{}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
 		"message id":   {store.Search{MessageID: "1"}, []string{"x USING PRIMARY KEY (id=?)", "mention USING PRIMARY KEY (id=?)"}, true},
-		"NHS number":   {store.Search{NHSNumber: "1"}, []string{"x USING PRIMARY KEY (id=?)", "exchange_nhs_sent (nhs_sent=?)", "reply_nhs_found (nhs_found=?)", "ending_nhs_found (nhs_found=?)"}, true},
-		"local number": {store.Search{LocalID: "1"}, []string{"x USING INDEX exchange_local_id (local_id=? AND id>? AND id<?)"}, false},
+		"NHS number":   {store.Search{NHSNumber: "1"}, []string{"x USING PRIMARY KEY (id=?)", "exchange_nhs_sent (nhs_sent=?)", "reply_nhs_found (nhs_found=?)", "ending_nhs_found (nhs_found=?)", "mention USING PRIMARY KEY (id=?)"}, true},
+		"local number": {store.Search{LocalID: "1"}, []string{"x USING PRIMARY KEY (id=?)", "exchange_local_id (local_id=?)", "mention USING PRIMARY KEY (id=?)"}, true},
 		"control id":   {store.Search{ControlID: "1"}, []string{"x USING INDEX exchange_control_id (control_id=? AND id>? AND id<?)"}, false},
 		"user":         {store.Search{User: "1"}, []string{"x USING INDEX exchange_asker (asker=? AND id>? AND id<?)"}, false},
 		"place":        {store.Search{Chain: "main", FromSeq: 1, UntilSeq: 2}, []string{"x USING INDEX exchange_place (chain=? AND seq>? AND seq<?)"}, true},
 		"chain":        {store.Search{Chain: "main", FromSeq: 1}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
-		"sender":       {store.Search{Application: "1", Facility: "1", Outcome: 1}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
+		"sender":       {store.Search{Sender: "1", Outcome: 1}, []string{"x USING PRIMARY KEY (id>? AND id<?)"}, false},
 		"all but the calls": {
 			store.Search{NHSNumber: "1", LocalID: "1", ControlID: "1", User: "1", Chain: "1", UntilSeq: 2},
 			[]string{"x USING PRIMARY KEY (id=?)", "exchange_nhs_sent (nhs_sent=?)"}, true,
 		},
-		"local number, user": {store.Search{LocalID: "1", User: "1", ControlID: "1", Chain: "1", UntilSeq: 2}, []string{"x USING INDEX exchange_local_id"}, false},
+		"local number, user": {store.Search{LocalID: "1", User: "1", ControlID: "1", Chain: "1", UntilSeq: 2}, []string{"x USING PRIMARY KEY (id=?)", "exchange_local_id (local_id=?)"}, true},
 	} {
 		query, _ := newSearch(tt.s)
 		steps := strings.Join(plan(t, r, query), "\n")

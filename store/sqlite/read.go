@@ -23,6 +23,7 @@ type readers struct {
 	db                                    *sql.DB
 	answer, parts, heads, chain, exchange *sql.Stmt
 	patient, named, holders, entries      *sql.Stmt
+	merged                                *sql.Stmt
 	pending, nextDue                      *sql.Stmt
 	letters, letter, toldLetters, piles   *sql.Stmt
 	item                                  *sql.Stmt
@@ -45,6 +46,7 @@ func (r *readers) statements() map[**sql.Stmt]string {
 		// The conditions that exclude the empty number let the indexes be used, which leave it out.
 		&r.holders: selectPatients + `where told_nhs = ? and told_nhs <> '' or found_nhs = ? and found_nhs <> ''
 			order by local_id, authority limit ?`,
+		&r.merged:  selectPatients + `where into_local_id = ? and into_local_id <> '' order by local_id, authority limit ?`,
 		&r.entries: selectPatients + `where (local_id, authority) > (?, ?) order by local_id, authority limit ?`,
 		&r.pending: selectWork + `where parked = ? order by max(due, lease), exchange limit ?`,
 		&r.nextDue: `select max(due, lease) from work where parked = 0 order by max(due, lease), exchange limit 1`,

@@ -48,7 +48,7 @@ func newSearch(s store.Search) (query string, args []any) {
 	q := search{Search: s}
 	q.called()
 	q.numbered()
-	q.having(q.LocalID, "x.local_id = ?", "x.local_id <> '' and ")
+	q.local()
 	q.having(q.ControlID, "x.control_id = ?", "")
 	if q.User == store.System { // most are: an index of them would help nobody
 		q.and("x.asker = ''")
@@ -56,8 +56,7 @@ func newSearch(s store.Search) (query string, args []any) {
 		q.having(q.User, "x.asker = ?", "x.asker <> '' and ")
 	}
 	q.placed()
-	q.equal("x.application = ?", q.Application)
-	q.equal("x.facility = ?", q.Facility)
+	q.sent()
 	if q.Outcome != 0 {
 		q.and("coalesce(d.outcome, r.outcome) = ?", int64(q.Outcome))
 	}
@@ -70,16 +69,9 @@ func (q *search) and(condition string, args ...any) {
 	q.where, q.args = append(q.where, condition), append(q.args, args...)
 }
 
-// equal adds a filter that has no index.
-func (q *search) equal(condition, value string) {
-	if value != "" {
-		q.and(condition, value)
-	}
-}
-
 func (q *search) called() {
 	if q.MessageID != "" {
-		q.and("x.id in (select exchange from mention where id = ?)", q.MessageID)
+		q.and("x.id in (select exchange from mention where id = ?)", store.MentionOfCall(q.MessageID))
 		q.driven = true
 	}
 }
@@ -89,13 +81,38 @@ func (q *search) numbered() {
 	switch n := q.NHSNumber; {
 	case n == "":
 	case q.driven:
-		q.and("? in (x.nhs_sent, r.nhs_found, d.nhs_found)", n)
+		q.and("(? in (x.nhs_sent, r.nhs_found, d.nhs_found) or x.id in (select exchange from mention where id = ?))", n, store.MentionOfNumber(n))
 	default:
 		q.and(`x.id in (select id from exchange where nhs_sent = ? and nhs_sent <> ''
 			union all select exchange from reply where nhs_found = ? and nhs_found <> ''
-			union all select exchange from ending where nhs_found = ? and nhs_found <> '')`, n, n, n)
+			union all select exchange from ending where nhs_found = ? and nhs_found <> ''
+			union all select exchange from mention where id = ?)`, n, n, n, store.MentionOfNumber(n))
 		q.driven = true
 	}
+}
+
+// local looks at whatever may hold a local number.
+func (q *search) local() {
+	switch id := q.LocalID; {
+	case id == "":
+	case q.driven:
+		q.and("(x.local_id = ? or x.id in (select exchange from mention where id = ?))", id, store.MentionOfLocalID(id))
+	default:
+		q.and(`x.id in (select id from exchange where local_id = ? and local_id <> ''
+			union all select exchange from mention where id = ?)`, id, store.MentionOfLocalID(id))
+		q.driven = true
+	}
+}
+
+// sent compares who sent it: what was written may be the beginning of both fields, up to a ^, or their first
+// components.
+func (q *search) sent() {
+	if q.Sender == "" {
+		return
+	}
+	q.and(`(substr(trim(x.application || '^' || x.facility, '^') || '^', 1, length(?) + 1) = ? || '^'
+		or substr(x.application, 1, instr(x.application || '^', '^') - 1) || '^' || substr(x.facility, 1, instr(x.facility || '^', '^') - 1) = ?)`,
+		q.Sender, q.Sender, q.Sender)
 }
 
 // having adds a filter that has an index, which is partial.

@@ -205,6 +205,18 @@ func testHolders(t *testing.T, db Database) {
 	want("one named", got, err, one)
 	got, err = s.Named(ctx, "", 10)
 	want("nameless", got, err)
+
+	gone, away := moved(key("100007"), 1, key("100001")), moved(key("100008"), 2, store.PatientKey{Authority: "OTHER", LocalID: "100001"})
+	commit(t, s, telling(away, gone))
+	got, err = s.MergedInto(ctx, "100001", 10)
+	want("merged into one", got, err, gone, away)
+	got, err = s.MergedInto(ctx, "100001", 1)
+	want("one merged into it", got, err, gone)
+	got, err = s.MergedInto(ctx, "", 10)
+	want("merged into nobody", got, err)
+	commit(t, s, telling(moved(key("100007"), 3, key("100002"))))
+	got, err = s.MergedInto(ctx, "100001", 10)
+	want("but for one that went elsewhere", got, err, away)
 }
 
 func testResentPatients(t *testing.T, db Database) {

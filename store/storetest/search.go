@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ var searchings = map[string]func(*testing.T, Database){
 	"pages on while new exchanges come":                testSearchPaging,
 	"finds exchanges by the ids of their calls":        testSearchMentions,
 	"goes by when an exchange began":                   testSearchTime,
+	"finds exchanges by every number they are about":   testSearchNumbers,
 	"finds how a late trace ended, the first one":      testLate,
 	"refuses a late end of nothing":                    testLateRejected,
 }
@@ -35,7 +37,19 @@ func idAt(at time.Time) store.ID {
 type library struct {
 	all      []store.Exchange
 	mentions map[store.ID][]string
-	found    map[store.ID][]string // every number that was found, also by ends that do not count any more
+	found    map[store.ID][]string // every number that was named, also by ends that do not count any more
+	locals   map[store.ID][]string // local numbers beside its own
+}
+
+// callings are what a sender may be called.
+func callings(x store.Exchange) []string {
+	application, facility := strings.Split(x.Application, "^"), strings.Split(x.Facility, "^")
+	all := []string{application[0] + "^" + facility[0]}
+	whole := slices.Concat(application, facility)
+	for n := range whole {
+		all = append(all, strings.Join(whole[:n+1], "^"))
+	}
+	return all
 }
 
 // search looks through all of them.
@@ -47,9 +61,10 @@ func (l *library) search(s store.Search) []store.Exchange {
 		switch {
 		case bytes.Compare(x.ID[:], from[:]) < 0, bytes.Compare(x.ID[:], end[:]) >= 0:
 		case s.NHSNumber != "" && x.NHSNumber != s.NHSNumber && !slices.Contains(l.found[x.ID], s.NHSNumber):
+		case s.LocalID != "" && x.LocalID != s.LocalID && !slices.Contains(l.locals[x.ID], s.LocalID):
 		case s.MessageID != "" && !slices.Contains(l.mentions[x.ID], s.MessageID):
-		case !match(s.LocalID, x.LocalID), !match(s.ControlID, x.ControlID), !match(s.User, asker(x)):
-		case !match(s.Application, x.Application), !match(s.Facility, x.Facility), !match(s.Chain, x.Chain):
+		case !match(s.ControlID, x.ControlID), !match(s.User, asker(x)), !match(s.Chain, x.Chain):
+		case s.Sender != "" && !slices.Contains(callings(x), s.Sender):
 		case s.Outcome != 0 && s.Outcome != x.Outcome:
 		case s.Chain != "" && (s.FromSeq > x.Seq || s.UntilSeq != 0 && s.UntilSeq < x.Seq):
 		default:
@@ -72,9 +87,10 @@ func asker(x store.Exchange) string {
 func (l *library) add(t *testing.T, rt *rapid.T, stores map[string]store.Store, now time.Time) {
 	draw := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(rt, name) }
 	o := &store.Opening{
-		Application: draw("application", "PAS", "RIS"), Facility: draw("facility", "RXX01", "RXX02"), Type: "ADT^A28",
+		Application: draw("application", "PAS", "PAS^1.2^ISO", "RIS"), Facility: draw("facility", "RXX01", "RXX01^2.3", "RXX02"), Type: "ADT^A28",
 		ControlID: draw("control id", "A", "B", "C"), LocalID: draw("local id", "", "100001", "100002"),
 		NHSNumber: draw("number", "", "9990000018", "9990000026"), User: draw("user", "", "ANNE", "BERT"),
+		NHSNumbers: []string{draw("wrong number", "", "9990000018", "9990000019")}, LocalIDs: []string{draw("old local id", "", "100002", "100003")},
 	}
 	chain := draw("chain", "one", "two")
 	numbers := []string{"", "9990000018", "9990000026", "9990000034"}
@@ -95,10 +111,12 @@ func (l *library) add(t *testing.T, rt *rapid.T, stores map[string]store.Store, 
 		l.found[x.ID] = append(l.found[x.ID], end.NHSNumber)
 	}
 	l.mentions[x.ID] = append(l.mentions[x.ID], c.Entries[1].Facts.MessageID)
+	l.found[x.ID], l.locals[x.ID] = slices.Clone(o.NHSNumbers), o.LocalIDs
 	steps := []store.Commit{c}
 	later := func(end store.Commit) {
-		end.Exchange, end.Entries = c.Exchange, []store.Entry{{Kind: store.Answered, Facts: store.Facts{AnswerID: draw("answer id", "M1", "M3")}}}
-		l.mentions[x.ID] = append(l.mentions[x.ID], end.Entries[0].Facts.AnswerID)
+		facts := store.Facts{AnswerID: draw("answer id", "M1", "M3"), NHSFound: draw("number named", numbers...)}
+		end.Exchange, end.Sent, end.Entries = c.Exchange, o.NHSNumber, []store.Entry{{Kind: store.Answered, Facts: facts}}
+		l.mentions[x.ID], l.found[x.ID] = append(l.mentions[x.ID], facts.AnswerID), append(l.found[x.ID], facts.NHSFound)
 		steps = append(steps, end)
 	}
 	switch draw("closed", "at once", "later", "not") {
@@ -142,9 +160,9 @@ func combination(rt *rapid.T, l *library, now time.Time) store.Search {
 		return rapid.SampledFrom(of).Draw(rt, name)
 	}
 	s := store.Search{
-		NHSNumber: text("number", "9990000018", "9990000026", "9990000034"), LocalID: text("local id", "100001", "100002", "none"),
-		ControlID: text("control id", "A", "B"), MessageID: text("message id", "M1", "M2", "M3"), User: text("user", "ANNE", "BERT", store.System),
-		Application: text("application", "PAS", "RIS"), Facility: text("facility", "RXX01"), Chain: text("chain", "one", "two", "three"),
+		NHSNumber: text("number", "9990000018", "9990000019", "9990000026", "9990000034"), LocalID: text("local id", "100001", "100002", "100003", "none"),
+		ControlID: text("control id", "A", "B"), MessageID: text("message id", "M1", "M2", "M3", "nhs:9990000019"), User: text("user", "ANNE", "BERT", store.System),
+		Sender: text("sender", "PAS", "PAS^RXX01", "PAS^1.2", "PAS^1.2^ISO^RXX01", "PA", "RIS^RXX02", "RXX01"), Chain: text("chain", "one", "two", "three"),
 		Limit: rapid.IntRange(0, 5).Draw(rt, "limit"),
 	}
 	s.Outcome = map[string]store.Outcome{"": 0, "traced": store.Traced, "pending": store.Pending}[text("outcome", "traced", "pending")]
@@ -170,7 +188,7 @@ var withoutTime = cmp.Options{cmpopts.IgnoreFields(store.Exchange{}, "At"), cmpo
 func testSearchModel(t *testing.T, db Database) {
 	now := time.Now()
 	stores := map[string]store.Store{"one": start(t, db, store.Options{Chain: "one"}), "two": start(t, db, store.Options{Chain: "two"})}
-	l := &library{mentions: map[store.ID][]string{}, found: map[store.ID][]string{}}
+	l := &library{mentions: map[store.ID][]string{}, found: map[store.ID][]string{}, locals: map[store.ID][]string{}}
 	rapid.Check(t, func(rt *rapid.T) {
 		if len(l.all) < 60 {
 			l.add(t, rt, stores, now)
@@ -209,7 +227,7 @@ func testSearchPaging(t *testing.T, db Database) {
 		want = append(want, send(n, now.Add(-time.Duration(n)*time.Minute)))
 	}
 	for name, filter := range map[string]store.Search{
-		"all": {}, "of a patient": {LocalID: "100001"}, "of a number": {NHSNumber: "9990000018"}, "of a sender": {Application: "PAS"},
+		"all": {}, "of a patient": {LocalID: "100001"}, "of a number": {NHSNumber: "9990000018"}, "of a sender": {Sender: "PAS"},
 		"of a chain": {Chain: "main", UntilSeq: 1000},
 	} {
 		var got []store.ID
@@ -262,6 +280,50 @@ func testSearchMentions(t *testing.T, db Database) {
 		found, err := s.Search(deadline(t), store.Search{MessageID: id, Limit: 9})
 		if err != nil || len(found) != want || want == 1 && found[0].ID != c.Exchange {
 			t.Errorf("%s: Search() = %d exchanges, error %v; want %d", id, len(found), err, want)
+		}
+	}
+}
+
+// testSearchNumbers: numbers that no column has are found as such, and as nothing else; what a column has
+// costs no row more.
+func testSearchNumbers(t *testing.T, db Database) {
+	s := start(t, db, store.Options{})
+	c := received("PAS1")
+	c.Open.NHSNumber, c.Open.LocalID = "9990000018", "100001"
+	c.Open.NHSNumbers, c.Open.LocalIDs = []string{"9990000019", "9990000018"}, []string{"100009", "100001", ""}
+	commit(t, s, c)
+	end := replied(c.Exchange, "reply")
+	end.Sent, end.Close.NHSNumber = "9990000018", "9990000034"
+	end.Entries[0].Facts.NHSFound, end.Entries[0].Facts.AnswerID = "9990000026", "nhs:9990000042"
+	commit(t, s, end)
+	other := exchanged("PAS2")
+	other.Open.NHSNumber, other.Open.LocalID, other.Close.NHSNumber = "", "id:100009", ""
+	commit(t, s, other)
+	first, second := []store.ID{c.Exchange}, []store.ID{other.Exchange}
+	for name, tt := range map[string]struct {
+		s    store.Search
+		want []store.ID
+	}{
+		"sent":                           {store.Search{NHSNumber: "9990000018"}, first},
+		"wrong check digit":              {store.Search{NHSNumber: "9990000019"}, first},
+		"named by Spine":                 {store.Search{NHSNumber: "9990000026"}, first},
+		"found":                          {store.Search{NHSNumber: "9990000034"}, first},
+		"an answer's id":                 {store.Search{NHSNumber: "9990000042"}, nil},
+		"by that id":                     {store.Search{MessageID: "nhs:9990000042"}, first},
+		"a number as an id":              {store.Search{MessageID: "nhs:9990000026"}, nil},
+		"its id as it is kept":           {store.Search{MessageID: "call:nhs:9990000042"}, nil},
+		"a local number as an id":        {store.Search{MessageID: "id:100009"}, nil},
+		"merged away":                    {store.Search{LocalID: "100009"}, first},
+		"one that looks like it":         {store.Search{LocalID: "id:100009"}, second},
+		"both":                           {store.Search{NHSNumber: "9990000019", LocalID: "100009"}, first},
+		"with a call":                    {store.Search{NHSNumber: "9990000026", LocalID: "100009", MessageID: "nhs:9990000042"}, first},
+		"of another":                     {store.Search{NHSNumber: "9990000026", LocalID: "id:100009"}, nil},
+		"a call, and a number of no one": {store.Search{NHSNumber: "9990000050", MessageID: "nhs:9990000042"}, nil},
+	} {
+		tt.s.Limit = 9
+		found, err := s.Search(deadline(t), tt.s)
+		if diff := cmp.Diff(tt.want, ids(found)); diff != "" || err != nil {
+			t.Errorf("%s: Search() error %v (-want +got):\n%s", name, err, diff)
 		}
 	}
 }
