@@ -308,12 +308,12 @@ func (w *session) checkKeys(o store.Options) (unkeyed, err error) {
 }
 
 func (w *session) knownKeys() (map[uint16]store.KeyProof, error) {
-	rows, err := w.conn.QueryContext(forever(), "select number, proof from body_key")
+	rows, err := w.conn.QueryContext(forever(), "select number, proof from body_key") //nolint:sqlclosecheck // scan closes it
 	if err != nil {
 		return nil, clean(err)
 	}
 	known := make(map[uint16]store.KeyProof)
-	return known, clean(scan(rows, func() error {
+	err = scan(rows, func() error {
 		var number uint16
 		var proof []byte
 		if err := rows.Scan(&number, &proof); err != nil {
@@ -321,5 +321,6 @@ func (w *session) knownKeys() (map[uint16]store.KeyProof, error) {
 		}
 		known[number] = store.KeyProof(proof)
 		return nil
-	}))
+	})
+	return known, clean(err)
 }
