@@ -30,12 +30,12 @@ const (
 	Interrupted   Kind = 13 // an exchange was found without an answer when the service started again
 	Warned        Kind = 14 // the service runs in a way that needs a reason, such as without TLS
 	Finished      Kind = 15 // a trace ended after its sender had been told "trace pending"
+	Anchored      Kind = 16 // the heads of the other chains, so that a cut tail shows
 	Queued        Kind = 17 // a letter was put into the outbox; body: Sent
 	Tried         Kind = 18 // an attempt to deliver a letter ended; body: Acknowledged, if an answer came
 	Withdrawn     Kind = 19 // a letter is not delivered any more: overtaken, or an operator dropped it
 	Requeued      Kind = 20 // an operator wants a letter tried again
 	ItemClosed    Kind = 21 // a person dealt with an item: who and why
-	Anchored      Kind = 16 // the heads of the other chains, so that a cut tail shows
 	BodiesDropped Kind = 22 // somebody is about to drop bodies: who, before which time, how many
 	Reconfigured  Kind = 23 // the configuration is not that of the last start: the settings that changed
 	Renewed       Kind = 24 // a certificate or a reference table is another: its name and fingerprint
@@ -48,7 +48,8 @@ var kinds = map[Kind]string{
 	Resumed: "resumed", Broken: "broken", Looked: "looked", Rewound: "rewound",
 	Interrupted: "interrupted", Warned: "warned", Finished: "finished",
 	Queued: "queued", Tried: "tried", Withdrawn: "withdrawn", Requeued: "requeued", ItemClosed: "item closed",
-	Anchored: "anchored", BodiesDropped: "bodies dropped", Reconfigured: "configuration changed", Renewed: "reference changed", Clocked: "clock",
+	Anchored: "anchored", BodiesDropped: "bodies dropped",
+	Reconfigured: "configuration changed", Renewed: "reference changed", Clocked: "clock",
 }
 
 // String returns the kind in one word.
@@ -68,11 +69,11 @@ const (
 	Verified    Outcome = 2  // the number sent belongs to the patient
 	Traced      Outcome = 3  // a number, or details, were found
 	Superseded  Outcome = 4  // the number was replaced
-	NoMatch     Outcome = 5  //
-	ManyMatches Outcome = 6  //
+	NoMatch     Outcome = 5  // nobody fits the question
+	ManyMatches Outcome = 6  // more than one patient does
 	Invalidated Outcome = 7  // the number was withdrawn
-	NotVerified Outcome = 8  //
-	OldStyle    Outcome = 9  //
+	NotVerified Outcome = 8  // the number sent was not confirmed for the patient
+	OldStyle    Outcome = 9  // the number is of the format before the ten digits
 	Stale       Outcome = 10 // answered from a local copy, Spine unavailable
 	Refused     Outcome = 11 // the back end, or the local check before it, refused the question
 	Pending     Outcome = 12 // answered before the trace had ended
@@ -134,25 +135,25 @@ type Facts struct {
 	Attempt     int               `json:"attempt,omitempty"`           // 1 for the first call of an exchange
 	Backend     string            `json:"backend,omitempty"`           // smsp or pds
 	Operation   string            `json:"operation,omitempty"`         // for example verifyNHSNumber
-	Endpoint    string            `json:"endpoint,omitempty"`          //
+	Endpoint    string            `json:"endpoint,omitempty"`          // URL of the national endpoint
 	MessageID   string            `json:"message_id,omitempty"`        // wsa:MessageID or X-Request-ID of the question
 	TrackingID  string            `json:"tracking_id,omitempty"`       // ITK tracking id or X-Correlation-ID
-	PayloadID   string            `json:"payload_id,omitempty"`        //
+	PayloadID   string            `json:"payload_id,omitempty"`        // of the question's ITK payload
 	AnswerID    string            `json:"answer_message_id,omitempty"` // wsa:MessageID of the answer
-	Status      int               `json:"http_status,omitempty"`       //
+	Status      int               `json:"http_status,omitempty"`       // of the answer
 	Code        string            `json:"code,omitempty"`              // response or fault code as received
 	TookMicros  int64             `json:"took_us,omitempty"`           // microseconds
 	Ack         string            `json:"ack,omitempty"`               // MSA-1 of the reply
 	Outcome     string            `json:"outcome,omitempty"`           // in words
 	Decision    string            `json:"nhs_number_status,omitempty"` // NSTS value decided for the patient
 	Reason      string            `json:"reason,omitempty"`            // why, without patient data
-	Version     string            `json:"software,omitempty"`          //
+	Version     string            `json:"software,omitempty"`          // version and commit of the program
 	Config      string            `json:"configuration,omitempty"`     // digest
-	Host        string            `json:"host,omitempty"`              //
+	Host        string            `json:"host,omitempty"`              // that the program ran on
 	Filters     map[string]string `json:"filters,omitempty"`           // what a look at the audit asked for
 	Rows        int               `json:"rows,omitempty"`              // how many it showed
 	From        int64             `json:"from,omitempty"`              // a range of sequence numbers
-	To          int64             `json:"to,omitempty"`                //
+	To          int64             `json:"to,omitempty"`                // the last of the range
 	Destination string            `json:"destination,omitempty"`       // of a letter
 	Letter      int64             `json:"letter,omitempty"`            // its position in the outbox
 	Items       string            `json:"items,omitempty"`             // kinds of the items that were raised
@@ -228,6 +229,9 @@ func (h *Head) Append(now time.Time, exchange ID, entry Entry) Event {
 	*h = Head{Chain: e.Chain, Seq: e.Seq, At: e.At, Hash: e.Hash}
 	return e
 }
+
+// Stamp returns the event's time as its document has it.
+func (e Event) Stamp() string { return e.At.UTC().Format(timeLayout) }
 
 func (e Event) document() (document, error) {
 	var d document

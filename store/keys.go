@@ -131,14 +131,25 @@ func (k *BodyKeys) Seal(body, place []byte) (key uint16, sealed []byte) {
 // ErrNoBodyKey says that a body was encrypted with a key that is not given.
 var ErrNoBodyKey = errors.New("store: the key of a body is not given")
 
-// Open decrypts a body. Errors are [ErrNoBodyKey], and [ErrParts] for a body that was changed, or
+// A MissingKeyError is an [ErrNoBodyKey] that names the key.
+type MissingKeyError struct{ Number int }
+
+// Error names the key by its number.
+func (e *MissingKeyError) Error() string {
+	return fmt.Sprintf("%s: number %d", ErrNoBodyKey, e.Number)
+}
+
+// Unwrap returns [ErrNoBodyKey].
+func (e *MissingKeyError) Unwrap() error { return ErrNoBodyKey }
+
+// Open decrypts a body. Errors are a [*MissingKeyError], and [ErrParts] for a body that was changed, or
 // belongs elsewhere.
 func (k *BodyKeys) Open(key uint16, sealed, place []byte) ([]byte, error) {
 	if key == 0 {
 		return sealed, nil
 	}
 	if k == nil || k.seals[key] == nil {
-		return nil, fmt.Errorf("%w: number %d", ErrNoBodyKey, key)
+		return nil, &MissingKeyError{int(key)}
 	}
 	gcm := k.seals[key]
 	if len(sealed) < gcm.NonceSize() {

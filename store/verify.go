@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -25,16 +26,38 @@ func (b *Break) Error() string {
 type Walk struct {
 	Head     Head
 	Events   int64
-	Bodies   int64  // checked against their digests
-	Dropped  int64  // not kept any more, as an event of kind [BodiesDropped] says
-	Anchored []Head // of other chains, every one that the chain names, in order, those that did not move once; without times
+	Bodies   int64    // checked against their digests
+	Dropped  int64    // not kept any more, as an event of kind [BodiesDropped] says
+	Locked   []Locked // not checked, by key
+	Anchored []Head   // of other chains, every one that the chain names, in order, those that did not move once; without times
+}
+
+// Locked are bodies that were not compared: they were encrypted with a key that is not given.
+type Locked struct {
+	Key    int
+	Bodies int64
+	First  int64 // the event that the first of them belongs to
+}
+
+// locked counts the bodies of an event under a key's number.
+func (w *Walk) locked(e Event, key int) error {
+	digests, err := e.Digests()
+	if err != nil {
+		return &Break{e.Chain, e.Seq, "document cannot be read"}
+	}
+	i := slices.IndexFunc(w.Locked, func(l Locked) bool { return l.Key == key })
+	if i < 0 {
+		i, w.Locked = len(w.Locked), append(w.Locked, Locked{Key: key, First: e.Seq})
+	}
+	w.Locked[i].Bodies += int64(len(digests))
+	return nil
 }
 
 // Verify walks one chain from its first event to its head: no gap, each hash right, each
 // column equal to its place in the document and, if bodies is true, each body's size and
-// digest. Bodies of exchanges that began before [DroppedBefore] may be missing. It stops at the
-// first break, which is a [*Break]; other errors mean that the
-// chain could not be read. progress, if not nil, is called now and then.
+// digest. Bodies of exchanges that began before [DroppedBefore] may be missing, and those whose keys
+// are not given are counted. It stops at the first break, which is a [*Break]; other errors mean
+// that the chain could not be read. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
 	w := Walk{Head: Head{Chain: chain}}
 	check, links, latest := bodyCheck{audit: a}, linkCheck{}, make(map[string]Head)
@@ -125,7 +148,10 @@ func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
 		return nil
 	}
 	parts, ok, err := c.audit.Parts(ctx, e)
+	var lacking *MissingKeyError
 	switch {
+	case errors.As(err, &lacking):
+		return w.locked(e, lacking.Number)
 	case errors.Is(err, ErrParts):
 		return &Break{e.Chain, e.Seq, "body damaged"}
 	case err != nil:

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"testing"
 	"time"
@@ -132,6 +133,21 @@ func TestVerifyFinds(t *testing.T) {
 		if !errors.As(err, &found) || *found != (Break{"main", tt.seq, tt.what}) {
 			t.Errorf("%s: Verify() error = %v, want a break at %d: %s", name, err, tt.seq, tt.what)
 		}
+	}
+}
+
+// TestVerifyCountsWhatIsLocked, and finds what is wrong behind it.
+func TestVerifyCountsWhatIsLocked(t *testing.T) {
+	m := newMemory()
+	m.err = fmt.Errorf("memory: %w", &MissingKeyError{9})
+	w, err := Verify(t.Context(), m, "main", true, nil)
+	if diff := cmp.Diff([]Locked{{Key: 9, Bodies: 6, First: 1}}, w.Locked); diff != "" || err != nil || w.Events != 4 || w.Bodies != 0 {
+		t.Errorf("Verify() = %+v, error %v; locked (-want +got):\n%s", w, err, diff)
+	}
+	m.events[3].Doc += " "
+	var found *Break
+	if w, err = Verify(t.Context(), m, "main", true, nil); !errors.As(err, &found) || found.Seq != 4 || len(w.Locked) != 1 {
+		t.Errorf("Verify() = %+v, error %v; want a break at 4", w, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"spinetrace/store"
 )
@@ -148,9 +152,39 @@ func look(ctx context.Context, j store.Journal, who string, filters map[string]s
 
 // encodeJSON writes v on a line of its own.
 func encodeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
 	e.SetEscapeHTML(false) // HL7 and XML are full of & and <
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escaped(line.Bytes()))
+	return err
+}
+
+// escaped writes as \u what a terminal may obey, or not show, in a JSON text: DEL, the controls of C1,
+// marks of direction and the like. They can stand in texts only, and the JSON is equal. Encoders see to
+// C0 themselves.
+func escaped(text []byte) []byte {
+	shown := func(r rune) bool { return r < 0x7f || r != utf8.RuneError && unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(text, func(r rune) bool { return !shown(r) }) {
+		return text
+	}
+	out := make([]byte, 0, len(text)+64)
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case shown(r):
+			out = append(out, text[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		text = text[size:]
+	}
+	return out
 }
 
 // osUser is who runs this process, in the words of the operating system.

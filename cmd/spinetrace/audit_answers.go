@@ -19,7 +19,6 @@ type givenAnswer struct {
 	Missing  string        `json:"missing,omitempty"`  // why the values are not here
 
 	event store.Event
-	again bool // the stored answer was given once more
 }
 
 // recipient is who got an answer.
@@ -56,24 +55,29 @@ type toldEvent struct {
 
 // listener follows a story, and notes who was told what.
 type listener struct {
-	to      recipient
-	answers []givenAnswer
+	asked    recipient            // who asked last
+	heard    map[string]recipient // the same by chain: an instance answers whom it has heard itself
+	answered bool                 // there is a reply that a resend can have been given
+	answers  []givenAnswer
 }
 
 // hear takes the next event of the story, and returns the answer that went out with it, if one
 // did.
 func (l *listener) hear(e toldEvent) *givenAnswer {
-	l.to = l.to.with(e.facts)
-	a := givenAnswer{To: l.to, Ack: e.facts.Ack, event: e.Event}
+	a := givenAnswer{To: l.recipient(e), Ack: e.facts.Ack, event: e.Event}
 	switch e.Kind {
 	case store.Replied, store.Exchanged:
 		if !a.read(e) {
 			return nil
 		}
+		l.answered = true
 	case store.Resent:
-		a.again, a.Ack = true, ""
+		a.Ack, a.Missing = "", "came again; there was no answer yet"
+		if l.answered {
+			a.Missing = "the stored answer, once more"
+		}
 	case store.Finished:
-		if l.to.Peer != "" || l.to.User == "" || l.to.User == store.System {
+		if a.To.Peer != "" || a.To.User == "" || a.To.User == store.System {
 			return nil // a trace that nobody waited for
 		}
 		a.Text = e.facts.Outcome
@@ -83,6 +87,25 @@ func (l *listener) hear(e toldEvent) *givenAnswer {
 	}
 	l.answers = append(l.answers, a)
 	return &l.answers[len(l.answers)-1]
+}
+
+// recipient returns whom an event is about, and notes who asks: whoever sent the message first, or
+// had it taken up again. A resend is about who sent it, but the answer that may still come is not.
+func (l *listener) recipient(e toldEvent) recipient {
+	from, known := l.heard[e.Chain]
+	if !known {
+		from = l.asked
+	}
+	to := from.with(e.facts)
+	switch e.Kind {
+	case store.Received, store.Exchanged, store.Resumed:
+		if l.heard == nil {
+			l.heard = make(map[string]recipient)
+		}
+		l.asked, l.heard[e.Chain] = to, to
+	default:
+	}
+	return to
 }
 
 // with returns who the next answer goes to. Most events do not repeat it; one that names a
@@ -181,35 +204,32 @@ func (l *listener) tell(page *bytes.Buffer) {
 	fmt.Fprint(page, "\nWhat was answered, to whom\n")
 	for _, a := range l.answers {
 		fmt.Fprintf(page, "\n%s  %s\n", place{a.event.Chain, a.event.Seq}, a.event.At.Format(timeText))
-		writeRows(page, a.rows())
+		writeRows(page, a.rows(true))
 	}
 }
 
-func (a givenAnswer) rows() []factRow {
+func (a givenAnswer) rows(screen bool) []factRow {
 	rows := []factRow{
 		{"who", a.To.User}, {"peer", a.To.Peer}, {"sender", strings.Trim(a.To.Application+"^"+a.To.Facility, "^")},
 		{"TLS subject", a.To.Subject}, {"answered", strings.Trim(a.Ack+", "+a.Text, ", ")},
-	}
-	if a.again {
-		rows = append(rows, factRow{"values", "the stored answer, once more"})
 	}
 	if a.Missing != "" {
 		rows = append(rows, factRow{"values", a.Missing})
 	}
 	for _, p := range a.Patients {
 		for _, id := range p.Identifiers {
-			rows = append(rows, factRow{"identifier", id.text()})
+			rows = append(rows, factRow{"identifier", id.text(screen)})
 		}
 		rows = append(rows, factRow{"name", p.Name}, factRow{"birth date", p.BirthDate}, factRow{"NHS number status", p.Status})
 	}
 	return rows
 }
 
-// text writes an identifier for people.
-func (id identifier) text() string {
+// text writes an identifier. On screen an NHS number is written 3-3-4.
+func (id identifier) text(screen bool) string {
 	digits := id.ID
 	if id.Type == "NH" || id.Authority == "NHS" {
-		digits = spaced(digits)
+		digits = onScreen(digits, screen)
 	}
 	if of := strings.Trim(id.Authority+" "+id.Type, " "); of != "" {
 		return digits + " (" + of + ")"

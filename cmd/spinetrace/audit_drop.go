@@ -16,24 +16,24 @@ import (
 type dropping struct {
 	decision
 	before time.Time
+	given  whenFlag // --before as it was written
 	yes    bool
 }
 
 // auditDropBodies clears bodies away that are old enough.
 func auditDropBodies(ctx context.Context, c console, args []string) error {
-	var d dropping
-	before := ""
-	fs := newFlags("audit drop-bodies", "audit drop-bodies --before TIME --reason TEXT [flags]\n\nDeletes the messages and envelopes of exchanges that began before a time, for good. Their\nevents, with digests, stay in the journal, and so do bodies that are still needed: of\ntraces that are to be made, and of letters that are not delivered. Who did it, why, up to\nwhen and how many is recorded first, on the chain of the commands. On PostgreSQL it needs\na login with the role spinetrace_pruner.\n\nA time is RFC 3339, a date, in the time zone of this machine, or a duration back from now\nsuch as 70080h.")
-	fs.StringVar(&before, "before", "", "bodies of exchanges that began before this `time`, 8 days ago or longer")
+	d := dropping{given: whenFlag{now: time.Now()}}
+	fs := newFlags("audit drop-bodies", "audit drop-bodies --before TIME --reason TEXT [flags]\n\nDeletes the messages and envelopes of exchanges that began before a time, for good. Their\nevents, with digests, stay in the journal, and so do bodies that are still needed: of\ntraces that are to be made, and of letters that are not delivered. Who did it, why, up to\nwhen and how many is recorded first, on the chain of the commands. On PostgreSQL it needs\na login with the role spinetrace_pruner.\n\n"+aboutTimes)
+	fs.Var(&d.given, "before", "bodies of exchanges that began before this `time`, 8 days ago or longer")
 	fs.BoolVar(&d.yes, "yes", false, "do not ask")
 	d.flags(fs)
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if err := d.read(before, time.Now()); err != nil {
+	if err := d.read(); err != nil {
 		return err
 	}
-	if err := d.spareResends(time.Now()); err != nil {
+	if err := d.spareResends(); err != nil {
 		return err
 	}
 	if !d.yes && !interactive(c.In) {
@@ -42,19 +42,16 @@ func auditDropBodies(ctx context.Context, c console, args []string) error {
 	return d.run(ctx, c)
 }
 
-func (d *dropping) read(before string, now time.Time) (err error) {
+func (d *dropping) read() error {
 	switch {
-	case before == "":
+	case d.given.at.IsZero():
 		return usageError("--before is missing; say up to when")
 	case d.reason == "":
 		return usageError("--reason is missing; say why, without a patient's data")
 	}
-	if d.before, err = parseWhen(before, now, false); err != nil {
-		return usageError("--before " + err.Error())
-	}
 	// As it is recorded: what is dropped is neither more nor less.
-	d.before = d.before.UTC().Truncate(time.Second)
-	if store.CheckAge(now, d.before) != nil {
+	d.before = d.given.at.UTC().Truncate(time.Second)
+	if store.CheckAge(d.given.now, d.before) != nil {
 		return usageError(fmt.Sprintf("--before is less than %d days ago: until then a stored answer may have to be sent again",
 			int(store.LeastAge.Hours()/24)))
 	}
@@ -62,10 +59,10 @@ func (d *dropping) read(before string, now time.Time) (err error) {
 }
 
 // spareResends refuses what the windows of the settings reach: a resend is answered with what is stored.
-func (d *dropping) spareResends(now time.Time) error {
+func (d *dropping) spareResends() error {
 	cfg, _ := readConfig() // its faults are told when the store is opened
 	reach := max(cfg.DuplicateWindow, cfg.DuplicateQueries) + 24*time.Hour
-	if d.before.After(now.Add(-reach)) {
+	if d.before.After(d.given.now.Add(-reach)) {
 		return usageError(fmt.Sprintf("--before is less than %s ago, which is how far %sDUPLICATE_WINDOW reaches, and a day: a stored answer may have to be sent again", reach, prefix))
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 
 // exporting is what `audit export` was asked for.
 type exporting struct {
-	given  struct{ number, from, until string } // as the flags were written
+	given  periodFlags
 	format string
 	out    string // "" is the standard output
 	who    string
@@ -44,7 +45,7 @@ type sink interface {
 }
 
 // exportFormats are what `audit export` can write.
-var exportFormats = map[string]func(x *exporting, db store.Store, w io.Writer) (sink, error){
+var exportFormats = map[string]func(x *exporting, db store.Store, t *target) (sink, error){
 	"csv":  newCSVSink,
 	"fhir": newFHIRSink,
 	"hl7":  newHL7Sink,
@@ -53,12 +54,12 @@ var exportFormats = map[string]func(x *exporting, db store.Store, w io.Writer) (
 // auditExport writes a part of the journal for other tools.
 func auditExport(ctx context.Context, c console, args []string) error {
 	var x exporting
-	fs := newFlags("audit export", "audit export [flags]\n\nWrites the events of a time, of all chains in the order in which they happened, for other\ntools: as FHIR R4 AuditEvents, one JSON object a line; as CSV, one row for every event with\nall that it says; or as HL7, the messages as they came, for spinetrace send. That somebody\nexports, and what, is recorded first, on the chain of the commands, and when it has ended\nhow many rows it was.\n\nAn AuditEvent tells of a message and its answer, or of a call and its answer, and stands\nwhere the first of them does. One that has not ended says so; --until 5m leaves out what\nmay still be at work.\n\nA time is RFC 3339 (2026-06-01T09:00:00Z), a date, in the time zone of this machine, or a\nduration back from now such as 24h.")
+	fs := newFlags("audit export", "audit export [flags]\n\nWrites the events of a time, of all chains in the order in which they happened, for other\ntools: as FHIR R4 AuditEvents, one JSON object a line; as CSV, one row for every event with\nall that it says; or as HL7, the messages as they came, for spinetrace send. That somebody\nexports, and what, is recorded first, on the chain of the commands, and when it has ended\nhow many rows it was.\n\nAn AuditEvent tells of a message and its answer, or of a call and its answer, and stands\nwhere the first of them does. One that has not ended says so; --until 5m leaves out what\nmay still be at work.\n\n"+aboutTimes)
 	x.flags(fs)
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if err := x.read(time.Now()); err != nil {
+	if err := x.read(); err != nil {
 		return err
 	}
 	if err := x.check(c); err != nil {
@@ -69,10 +70,16 @@ func auditExport(ctx context.Context, c console, args []string) error {
 
 func (x *exporting) flags(fs *flag.FlagSet) {
 	fs.StringVar(&x.format, "format", "fhir", "write `fhir, csv or hl7`")
-	fs.StringVar(&x.given.from, "from", "", "what happened at this `time` or later")
-	fs.StringVar(&x.given.until, "until", "", "what happened before this `time`; a date includes its day (default: now)")
+	fs.BoolFunc("hl7", "the same as --format hl7", func(text string) error {
+		on, err := strconv.ParseBool(text)
+		if on {
+			x.format = "hl7"
+		}
+		return err
+	})
+	x.given.flags(fs, time.Now(), "", "what happened")
 	fs.StringVar(&x.chosen.chain, "chain", "", "only the chain of this `name`")
-	fs.StringVar(&x.given.number, "nhs-number", "", "only messages about this NHS `number`, be its check digit right or wrong, or about one that Spine\nhas tied to it because the one was superseded by the other, and what followed from them")
+	fs.Var(digitsFlag(&x.chosen.number), "nhs-number", "only messages about this NHS `number`, be its check digit right or wrong, or about one that Spine\nhas tied to it because the one was superseded by the other, and what followed from them")
 	fs.StringVar(&x.chosen.localID, "local-id", "", "only messages about the patient with this local `number`, or with one that was merged into it or it\ninto, and what followed from them")
 	fs.BoolVar(&x.bodies, "bodies", false, "of fhir: put queries, and questions to the back end, into the AuditEvents as they were sent")
 	fs.BoolVar(&x.replies, "replies", false, "of hl7: write our answers, too, each behind its message or where it was given; then it is to\nbe read, not to be sent")
@@ -82,26 +89,13 @@ func (x *exporting) flags(fs *flag.FlagSet) {
 	fs.StringVar(&x.who, "as", osUser(), "`name` of who exports, for the record")
 }
 
-// read makes the selection of the flags. Its errors do not repeat a patient's number.
-func (x *exporting) read(now time.Time) (err error) {
+// read makes the selection of the flags. Without an end it would run after a service that writes,
+// and after its own looks.
+func (x *exporting) read() error {
+	p, err := x.given.untilNow()
 	s := &x.chosen
-	if s.number, err = readNumber(x.given.number); err != nil {
-		return err
-	}
-	if s.from, err = parseWhen(x.given.from, now, false); err != nil {
-		return usageError("--from " + err.Error())
-	}
-	if s.until, err = parseWhen(x.given.until, now, true); err != nil {
-		return usageError("--until " + err.Error())
-	}
-	// Without an end it would run after a service that writes, and after its own looks.
-	if s.until.IsZero() || s.until.After(now) {
-		s.until = now
-	}
-	if !s.from.Before(s.until) {
-		return usageError("--from is not before --until, or not before now")
-	}
-	return nil
+	s.from, s.until = p.from, p.until
+	return err
 }
 
 // check says what else is wrong, before anybody is recorded as looking.
@@ -119,8 +113,8 @@ func (x *exporting) check(c console) error {
 	case x.format == "hl7" && x.out == "" && !x.force && isTerminal(c.Out):
 		return usageError("a terminal would obey what is in the messages; give --out FILE, or --force")
 	}
-	if _, err := os.Lstat(x.out); x.out != "" && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("--out: %s is there already", x.out)
+	if err := checkNew(x.out); x.out != "" && err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	if x.format != "fhir" {
 		return nil
@@ -210,6 +204,7 @@ func pour(ctx context.Context, events iter.Seq2[store.Event, error], s sink, p *
 // target is where an export goes, buffered.
 type target struct {
 	*bufio.Writer
+	to   io.Writer
 	file *os.File // nil: the standard output
 	name string
 }
@@ -219,13 +214,13 @@ const exportBuffer = 64 << 10
 // openTarget opens the file that name will be, or w if there is none.
 func openTarget(w io.Writer, name string) (*target, error) {
 	if name == "" {
-		return &target{Writer: bufio.NewWriterSize(w, exportBuffer)}, nil
+		return &target{Writer: bufio.NewWriterSize(w, exportBuffer), to: w}, nil
 	}
 	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.part")
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	return &target{bufio.NewWriterSize(file, exportBuffer), file, name}, nil
+	return &target{bufio.NewWriterSize(file, exportBuffer), file, file, name}, nil
 }
 
 // close ends the writing, which had this error. A file gets its name only if there was none.
@@ -237,9 +232,41 @@ func (t *target) close(err error) error {
 	err = cmp.Or(err, t.file.Sync())
 	err = cmp.Or(t.file.Close(), err)
 	if err == nil {
-		return os.Rename(t.file.Name(), t.name)
+		err = giveName(os.Link, t.file.Name(), t.name)
 	}
-	return errors.Join(err, os.Remove(t.file.Name()))
+	if err != nil {
+		return errors.Join(err, os.Remove(t.file.Name()))
+	}
+	return nil
+}
+
+// checkNew says that there is something of a name already. What takes the name later giveName and
+// O_EXCL refuse.
+func checkNew(name string) error {
+	if _, err := os.Lstat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already", name)
+	}
+	return nil
+}
+
+// giveName moves a finished file to a name that nothing has. A rename would replace what took the
+// name meanwhile, a link does not. Where there are no links an empty file takes the name first.
+func giveName(link func(from, to string) error, from, to string) error {
+	err := link(from, to)
+	switch {
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("--out: %s is there already", to)
+	}
+	taken, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := cmp.Or(taken.Close(), os.Rename(from, to)); err != nil {
+		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(to))
+	}
+	return nil
 }
 
 // progress counts, and says now and then how far it is.
@@ -267,8 +294,8 @@ type fhirSink struct {
 	exporter auditevent.Exporter
 }
 
-func newFHIRSink(x *exporting, db store.Store, w io.Writer) (sink, error) {
-	return fhirSink{w, auditevent.Exporter{Journal: db, ODS: x.ods, Bodies: x.bodies}}, nil
+func newFHIRSink(x *exporting, db store.Store, t *target) (sink, error) {
+	return fhirSink{t, auditevent.Exporter{Journal: db, ODS: x.ods, Bodies: x.bodies}}, nil
 }
 
 func (s fhirSink) take(ctx context.Context, e store.Event) (rows int, err error) {
@@ -279,7 +306,7 @@ func (s fhirSink) take(ctx context.Context, e store.Event) (rows int, err error)
 	case line == nil || err != nil:
 		return 0, err
 	}
-	_, err = s.w.Write(append(line, '\n'))
+	_, err = s.w.Write(append(escaped(line), '\n'))
 	return 1, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"spinetrace/store"
@@ -26,7 +25,7 @@ var exportColumns = []struct {
 }{
 	{"chain", func(r exportRow) string { return r.Chain }},
 	{"seq", func(r exportRow) string { return number(r.Seq) }},
-	{"at", func(r exportRow) string { return r.At.UTC().Format(exportTime) }},
+	{"at", func(r exportRow) string { return r.Stamp() }},
 	{"kind", func(r exportRow) string { return r.Kind.String() }},
 	{"exchange", func(r exportRow) string { return idOrNone(r.Exchange) }},
 	{"peer", func(r exportRow) string { return r.facts.Peer }},
@@ -73,18 +72,16 @@ var exportColumns = []struct {
 	{"hash", func(r exportRow) string { return r.Hash.String() }},
 }
 
-// exportTime is how the journal writes times.
-const exportTime = "2006-01-02T15:04:05.000000Z"
-
 // csvSink writes one row for every event. As in every list, the label and the end have a column of
 // their own.
 type csvSink struct {
 	out  *csv.Writer
+	cell func(string) string
 	rows int
 }
 
-func newCSVSink(_ *exporting, _ store.Store, w io.Writer) (sink, error) {
-	s := &csvSink{out: csv.NewWriter(w)}
+func newCSVSink(_ *exporting, _ store.Store, t *target) (sink, error) {
+	s := &csvSink{out: csv.NewWriter(t), cell: cellFor(t.to)}
 	line := make([]string, 0, len(exportColumns)+1)
 	for _, c := range exportColumns {
 		line = append(line, c.name)
@@ -102,7 +99,7 @@ func (s *csvSink) take(_ context.Context, e store.Event) (rows int, err error) {
 	}
 	line := make([]string, 0, len(exportColumns)+1)
 	for _, c := range exportColumns {
-		line = append(line, harmless(c.value(r)))
+		line = append(line, s.cell(c.value(r)))
 	}
 	s.rows++
 	return 1, s.out.Write(append(line, ""))

@@ -22,8 +22,8 @@ type hl7Sink struct {
 	dropped, cut, damaged int // messages that are left out
 }
 
-func newHL7Sink(x *exporting, db store.Store, w io.Writer) (sink, error) {
-	return &hl7Sink{db: db, w: w, replies: x.replies}, nil
+func newHL7Sink(x *exporting, db store.Store, t *target) (sink, error) {
+	return &hl7Sink{db: db, w: t, replies: x.replies}, nil
 }
 
 // kinds returns which bodies of an event are wanted.

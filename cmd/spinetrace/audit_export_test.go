@@ -431,6 +431,68 @@ func TestAuditExportToAFile(t *testing.T) {
 	}
 }
 
+// TestAuditExportReplacesNothing: what took the name while the export was written stays, where there
+// are links and where there are none.
+func TestAuditExportReplacesNothing(t *testing.T) {
+	newJournal(t)
+	none := func(string, string) error { return errors.ErrUnsupported }
+	for name, link := range map[string]func(string, string) error{"links": os.Link, "no links": none} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			part, out := filepath.Join(dir, "x.csv.1.part"), filepath.Join(dir, "x.csv")
+			for _, file := range []string{part, out} {
+				if err := os.WriteFile(file, []byte(filepath.Base(file)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := giveName(link, part, out)
+			if kept, _ := os.ReadFile(out); err == nil || string(kept) != "x.csv" {
+				t.Errorf("giveName() = %v, and the file holds %q", err, kept)
+			}
+			if err := os.Remove(out); err != nil {
+				t.Fatal(err)
+			}
+			err = giveName(link, part, out)
+			if moved, _ := os.ReadFile(out); err != nil || string(moved) != "x.csv.1.part" {
+				t.Errorf("giveName() = %v, and the file holds %q", err, moved)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestAuditExportRaced: an export whose name is taken at its end fails, and leaves nothing.
+func TestAuditExportRaced(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "x.csv")
+	target, err := openTarget(io.Discard, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.close(nil); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("close() = %v", err)
+	}
+	if kept, _ := os.ReadFile(out); string(kept) != "mine" {
+		t.Errorf("the file holds %q", kept)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestAuditExportHL7 is --format hl7 by a shorter name.
+func TestAuditExportHL7(t *testing.T) {
+	newJournal(t)
+	if got, want := export(t, "--hl7"), export(t, "--format", "hl7"); got != want || !strings.HasPrefix(got, "\vMSH|") {
+		t.Errorf("--hl7 writes %q, want %q", got, want)
+	}
+}
+
 // TestAuditExportBrokenOff: what is not whole gets no name, and who got the rows is recorded.
 func TestAuditExportBrokenOff(t *testing.T) {
 	j := newJournal(t)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"io"
 	"regexp"
@@ -29,7 +28,10 @@ type inquiry struct {
 }
 
 // inquired are the flags as they were written.
-type inquired struct{ number, sender, outcome, from, until, seq, after string }
+type inquired struct {
+	periodFlags
+	sender, outcome, seq, after string
+}
 
 // defaultPage is how many messages `audit find` lists unless it is told otherwise.
 const defaultPage = 100
@@ -37,12 +39,12 @@ const defaultPage = 100
 // auditFind lists the messages that fit.
 func auditFind(ctx context.Context, c console, args []string) error {
 	q := inquiry{listing: listing{most: defaultPage}}
-	fs := newFlags("audit find", "audit find [flags]\n\nLists the messages of the journal that fit all that is asked for, the newest first, page by\npage. That somebody looked, for what, and how many were shown is recorded first, on the\nchain of the commands; audit show tells the whole story of one, and\naudit report looks who has looked.\n\nA time is RFC 3339 (2026-06-01T09:00:00Z), a date, in the time zone of this machine, or a\nduration back from now such as 24h.")
+	fs := newFlags("audit find", "audit find [flags]\n\nLists the messages of the journal that fit all that is asked for, the newest first, page by\npage. That somebody looked, for what, and how many were shown is recorded first, on the\nchain of the commands; audit show tells the whole story of one, and\naudit report looks who has looked.\n\n"+aboutTimes)
 	q.flags(fs)
 	if err := q.parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if err := q.read(time.Now()); err != nil {
+	if err := q.read(); err != nil {
 		return err
 	}
 	q.next = func(after store.ID) string { return q.command(fs, after) }
@@ -50,7 +52,7 @@ func auditFind(ctx context.Context, c console, args []string) error {
 }
 
 func (q *inquiry) flags(fs *flag.FlagSet) {
-	fs.StringVar(&q.given.number, "nhs-number", "", "this NHS `number` was sent, be its check digit right or wrong, or Spine was asked about it or named\nit; or one that Spine has tied to it because the one was superseded by the other")
+	fs.Var(digitsFlag(&q.number), "nhs-number", "this NHS `number` was sent, be its check digit right or wrong, or Spine was asked about it or named\nit; or one that Spine has tied to it because the one was superseded by the other")
 	fs.StringVar(&q.localID, "local-id", "", "about the patient with this local `number`, or with one that was merged into it or it into")
 	fs.BoolVar(&q.exact, "exact", false, "only these numbers, none that is tied to them")
 	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
@@ -58,20 +60,15 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line; system is nobody")
 	fs.StringVar(&q.given.sender, "sender", "", "from `APPLICATION[^FACILITY]`, MSH-3 and MSH-4: as lists print them, or the first component of each")
 	fs.StringVar(&q.given.outcome, "outcome", "", "that ended in these `words`, such as \"no match\"")
-	fs.StringVar(&q.given.from, "from", "", "that came at this `time` or later")
-	fs.StringVar(&q.given.until, "until", "", "that came before this `time`; a date includes its day")
+	q.given.flags(fs, time.Now(), "", "that came")
 	fs.StringVar(&q.search.Chain, "chain", "", "whose first event is in the chain of this `name`")
 	fs.StringVar(&q.given.seq, "seq", "", "and has this number there, or one of these, `N or N-M`")
 	fs.StringVar(&q.given.after, "after", "", "the next page: only messages older than the one with this `EXCHANGE-ID`")
 	fs.IntVar(&q.paged, "page", 1, "its `number`, for its last line; goes with --after")
 }
 
-// read makes the search of the flags. Its errors do not repeat a patient's number: a terminal's
-// log is no place for it.
-func (q *inquiry) read(now time.Time) (err error) {
-	if q.number, err = readNumber(q.given.number); err != nil {
-		return err
-	}
+// read makes the search of the flags.
+func (q *inquiry) read() error {
 	if q.exact && !q.is() {
 		return usageError("--exact goes with --nhs-number or --local-id")
 	}
@@ -79,7 +76,7 @@ func (q *inquiry) read(now time.Time) (err error) {
 	if strings.HasPrefix(q.given.sender, "^") {
 		return usageError("--sender begins with the application; write APPLICATION or APPLICATION^FACILITY")
 	}
-	return cmp.Or(q.readOutcome(), q.readTimes(now), q.readPlace(), q.readAfter())
+	return cmp.Or(q.readOutcome(), q.readTimes(), q.readPlace(), q.readAfter())
 }
 
 func (q *inquiry) readOutcome() error {
@@ -105,41 +102,10 @@ func outcomeWords() string {
 	}
 }
 
-func (q *inquiry) readTimes(now time.Time) (err error) {
-	if q.search.From, err = parseWhen(q.given.from, now, false); err != nil {
-		return usageError("--from " + err.Error())
-	}
-	if q.search.Until, err = parseWhen(q.given.until, now, true); err != nil {
-		return usageError("--until " + err.Error())
-	}
-	if !q.search.From.IsZero() && !q.search.Until.IsZero() && !q.search.From.Before(q.search.Until) {
-		return usageError("--from is not before --until")
-	}
-	return nil
-}
-
-// errWhen says how a time is written.
-var errWhen = errors.New("is not a time; write 2026-06-01T09:00:00Z, a date such as 2026-06-01, or how long ago, such as 24h")
-
-// parseWhen reads a moment: RFC 3339, a date in the time zone of now, or how long before now. A
-// date is its first moment, or the one after its last. "" is the zero time.
-func parseWhen(text string, now time.Time, wholeDay bool) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
-		if wholeDay {
-			day = day.AddDate(0, 0, 1) // not 24 hours: clocks change
-		}
-		return day, nil
-	}
-	if back, err := time.ParseDuration(text); err == nil && back > 0 {
-		return now.Add(-back), nil
-	}
-	return time.Time{}, errWhen
+func (q *inquiry) readTimes() error {
+	p, err := q.given.period()
+	q.search.From, q.search.Until = p.from, p.until
+	return err
 }
 
 func (q *inquiry) readPlace() error {

@@ -24,17 +24,7 @@ func sealedStore(t *testing.T) string {
 	for _, next := range []struct{ id, key string }{{"ONE", firstKey}, {"TWO", secondKey}} {
 		id := next.id
 		given += next.key + "\n"
-		keys, err := store.ParseBodyKeys(given)
-		if err != nil {
-			t.Fatal(err)
-		}
-		db, err := sqlite.Open(path, store.Options{Chain: strings.ToLower(id), BodyKeys: keys})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		db := openSealed(t, path, strings.ToLower(id), given)
 		keep(t, db, store.Commit{
 			Exchange: store.NewID(), Open: &store.Opening{ControlID: id, Type: "ADT^A28"},
 			Entries: []store.Entry{{Kind: store.Exchanged, Facts: store.Facts{ControlID: id, Outcome: "not traced"}, Parts: []store.Part{
@@ -46,6 +36,23 @@ func sealedStore(t *testing.T) string {
 		closeStore(t, db)
 	}
 	return "sqlite:" + path
+}
+
+// openSealed starts a store with keys.
+func openSealed(t *testing.T, path, chain, text string) store.Store {
+	t.Helper()
+	keys, err := store.ParseBodyKeys(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(path, store.Options{Chain: chain, BodyKeys: keys})
+	if err == nil {
+		err = db.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
 }
 
 // TestBodyKeys: what was encrypted is shown with its key, and without it everything else is.
@@ -96,12 +103,23 @@ func TestOtherBodyKeyIsRefused(t *testing.T) {
 	}
 }
 
-// TestVerifyNeedsTheKeys for bodies, and says so.
+// TestVerifyNeedsTheKeys for bodies, and says so; everything else is verified all the same.
 func TestVerifyNeedsTheKeys(t *testing.T) {
-	setAll(t, map[string]string{"STORE": sealedStore(t), "BODY_KEY": firstKey})
-	code, _, errs := runCommand("audit", "verify", "--bodies")
-	if code != exitFailed || !strings.Contains(errs, "number 2; add it to SPINETRACE_BODY_KEY, or leave --bodies out") {
+	dsn := sealedStore(t)
+	setAll(t, map[string]string{"STORE": dsn, "BODY_KEY": firstKey})
+	const lacks = "2 bodies were not checked, the first at two:1: add key 2 to SPINETRACE_BODY_KEY, or leave --bodies out"
+	code, out, errs := runCommand("audit", "verify", "--bodies")
+	if code != exitFailed || !strings.HasSuffix(errs, ": "+lacks+"\n") {
 		t.Errorf("exit code %d, %s", code, errs)
+	}
+	for _, want := range []string{"2 bodies, up to one:1", "0 bodies (2 not checked, key 2, from two:1 on), up to two:1"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	_, out, _ = runCommand("audit", "verify", "--bodies", "--json", "--chain", "two")
+	if !strings.Contains(out, `"bodies_not_checked":[{"key":2,"bodies":2,"first_seq":1}]`) {
+		t.Errorf("as JSON: %s", out)
 	}
 	if code, out, errs := runCommand("audit", "verify"); code != exitOK {
 		t.Errorf("without bodies: exit code %d, %s%s", code, out, errs)
@@ -109,6 +127,16 @@ func TestVerifyNeedsTheKeys(t *testing.T) {
 	t.Setenv(prefix+"BODY_KEY", firstKey+"\n"+secondKey)
 	if code, out, errs := runCommand("audit", "verify", "--bodies"); code != exitOK || !strings.Contains(out, "2 bodies") {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+	t.Setenv(prefix+"BODY_KEY", firstKey)
+	j := journal{path: strings.TrimPrefix(dsn, "sqlite:")}
+	db := openSealed(t, j.path, "two", firstKey+"\n"+secondKey)
+	keep(t, db, store.Commit{Entries: []store.Entry{{Kind: store.Warned}}})
+	closeStore(t, db)
+	j.tamper(t, "drop trigger event_update", "update event set doc = doc || ' ' where seq = 2")
+	code, out, errs = runCommand("audit", "verify", "--bodies")
+	if code != exitFailed || !strings.Contains(out, "BROKEN at two:2: hash does not follow") || !strings.Contains(errs, "1 chain is broken; "+lacks) {
+		t.Errorf("damage behind a body without its key: exit code %d\n%s%s", code, out, errs)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // reportLatency tells how long calls and answers took.
 func reportLatency(ctx context.Context, c console, args []string) error {
 	r := reporting{name: "latency"}
-	fs := newFlags("audit report latency", "audit report latency [flags]\n\nTells how long things took, by day, in milliseconds: calls to the back end by operation,\nhowever they ended; and replies by type of message, from the record of the message to that\nof its answer, for messages that somebody was asked about. Half of them took no longer than\np50, 90 in 100 no longer than p90, and so on; percentiles are right to 1 in 100, max is exact.")
+	fs := newFlags("audit report latency", "audit report latency [flags]\n\nTells how long things took, by day, in milliseconds: calls to the back end by operation,\nhowever they ended; and replies by type of message, from the record of the message to that\nof its answer, for messages that somebody was asked about. Half of them took no longer than\np50, 90 in 100 no longer than p90, and so on; percentiles are right to 1 in 100, max is exact.\n\n"+aboutPeriods)
 	if err := r.parse(fs, c, args, "168h"); err != nil {
 		return err
 	}

@@ -17,17 +17,13 @@ import (
 func reportLooks(ctx context.Context, c console, args []string) error {
 	r := reporting{name: "looks"}
 	l := looks{dates: newChart("Looks at the journal, by command", "looks a day")}
-	var number string
 	fs := newFlags("audit report looks", "audit report looks [flags]\n\nLists who looked into the journal, when, with which command and filters, and how many rows\nwere shown, the newest first. With --nhs-number or --local-id it lists the looks at that\npatient: those that asked for a number of the patient, those that were shown one of the\npatient's messages, and exports of everybody. A list of items, letters, work or quality,\nand a look of an older program, is in the report without these flags only. What was asked\nof Spine by `trace` is a message, which audit find lists.")
 	fs.StringVar(&l.user, "user", "", "only looks of this `name`")
-	fs.StringVar(&number, "nhs-number", "", "only looks at the patient with this NHS `number`, or with one that Spine has tied to it")
+	fs.Var(digitsFlag(&l.number), "nhs-number", "only looks at the patient with this NHS `number`, or with one that Spine has tied to it")
 	fs.StringVar(&l.localID, "local-id", "", "only looks at the patient with this local `number`, or with one that was merged into it or it into")
 	fs.BoolVar(&l.exact, "exact", false, "only these numbers, none that is tied to them")
 	err := r.parse(fs, c, args, "720h")
 	if err != nil {
-		return err
-	}
-	if l.number, err = readNumber(number); err != nil {
 		return err
 	}
 	if l.exact && !l.is() {

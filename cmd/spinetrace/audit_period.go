@@ -25,13 +25,13 @@ type reporting struct {
 // parse reads args with the flags that every such report has.
 func (r *reporting) parse(fs *flag.FlagSet, c console, args []string, fallback string) error {
 	var given periodFlags
-	given.flags(fs, fallback)
-	fs.Var(&r.chart, "chart", "also draw the numbers by day into this `FILE.svg or FILE.png`")
+	given.flags(fs, time.Now(), fallback, "what happened")
+	fs.Var(&r.chart, "chart", "also draw the numbers by day into this `FILE.svg or FILE.png`, which only its owner may read; it must not\nbe there yet")
 	if err := r.listing.parse(fs, c, args, 0); err != nil {
 		return err
 	}
 	var err error
-	r.period, err = given.period(time.Now())
+	r.period, err = given.untilNow()
 	return err
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,7 +123,7 @@ func reportStore(t *testing.T) journal {
 	return j
 }
 
-const twoDays = "--since 2026-06-01 --until 2026-06-02"
+const twoDays = "--from 2026-06-01T00:00:00Z --until 2026-06-03T00:00:00Z"
 
 // TestReports compares every report of a period with what a person has read, and looks at what is
 // recorded of it.
@@ -141,7 +143,7 @@ func TestReports(t *testing.T) {
 				}
 				golden(t, file+".golden", mask(out))
 				looks := j.looks(t)
-				if len(looks) != 1 || looks[0].User != "governor" || pairs(looks[0].Filters) != "report "+name+", since 2026-06-01T00:00:00Z, until 2026-06-03T00:00:00Z" {
+				if len(looks) != 1 || looks[0].User != "governor" || pairs(looks[0].Filters) != "from 2026-06-01T00:00:00Z, report "+name+", until 2026-06-03T00:00:00Z" {
 					t.Errorf("recorded is %+v", looks)
 				}
 			})
@@ -157,7 +159,7 @@ func TestReportsOfNothing(t *testing.T) {
 	} {
 		reportStore(t)
 		chart := filepath.Join(t.TempDir(), "none.svg")
-		code, out, errs := runCommand("audit", "report", name, "--since", "2026-05-01", "--until", "2026-05-01", "--chart", chart)
+		code, out, errs := runCommand("audit", "report", name, "--from", "2026-05-01T00:00:00Z", "--until", "2026-05-02T00:00:00Z", "--chart", chart)
 		if code != exitOK || !strings.HasPrefix(out, confidential) || !strings.Contains(out, says) {
 			t.Errorf("%s: exit code %d\n%s%s", name, code, out, errs)
 		}
@@ -205,14 +207,21 @@ func TestTAUD02f(t *testing.T) {
 
 func TestReportsUsage(t *testing.T) {
 	newJournal(t)
+	there := filepath.Join(t.TempDir(), "there.svg")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for args, says := range map[string]string{
-		"volume --since tomorrow":                      "--since is not a time",
-		"volume --until soon":                          "--until is not a time",
-		"volume --since 2026-06-02 --until 2026-06-01": "--since is not before --until",
-		"volume --since 2999-01-01":                    "--since is not before --until, or not before now",
-		"latency --chart picture.gif":                  "is no name of a chart; write FILE.svg or FILE.png",
-		"unfinished --deadline -1s":                    "--deadline must not be negative",
-		"untraced --json --csv":                        "exclude each other",
+		"volume --from tomorrow":                      "--from is not a time",
+		"volume --until soon":                         "--until is not a time",
+		"volume --from 2026-06-02 --until 2026-06-01": "--from is not before --until",
+		"volume --from 2999-01-01":                    "--from is not before now",
+		"quality --from 2999-01-01":                   "--from is not before now",
+		"latency --since 24h":                         "flag provided but not defined: -since",
+		"latency --chart picture.gif":                 "is no name of a chart; write FILE.svg or FILE.png",
+		"latency --chart " + there:                    "--chart " + there + " is there already",
+		"unfinished --deadline -1s":                   "--deadline must not be negative",
+		"untraced --json --csv":                       "exclude each other",
 	} {
 		code, out, errs := runCommand(append([]string{"audit", "report"}, strings.Fields(args)...)...)
 		if code != exitUsage || !strings.Contains(errs, says) || out != "" {
@@ -266,6 +275,50 @@ func TestChartsTellNoPatient(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(dir, "c.svg")); err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: others may read the chart: %v, %v", name, info.Mode(), err)
 		}
+	}
+}
+
+// TestChartCountsWhatIsNotListed: --most is about the rows.
+func TestChartCountsWhatIsNotListed(t *testing.T) {
+	j := newJournal(t)
+	s := j.script(t, "days", firstDay)
+	for n := range 7 {
+		s.open(pas)
+		s.at(firstDay.AddDate(0, 0, n/2))
+	}
+	s.close()
+	db := j.open(t, "reading")
+	defer closeStore(t, db)
+	p := period{firstDay, firstDay.AddDate(0, 0, 9)}
+	for chart, want := range map[chartFile]float64{"c.svg": 7, "": 3} {
+		r := reporting{listing: listing{most: 2}, period: p, chart: chart}
+		rows, drawn, err := r.unfinished(t.Context(), db, p.until)
+		if err != nil || len(rows) != 3 {
+			t.Fatalf("%d rows, %v; want 3", len(rows), err)
+		}
+		sum := 0.0
+		for _, n := range drawn.lines["Message without an answer"] {
+			sum += n
+		}
+		if sum != want {
+			t.Errorf("chart %q counts %v, want %v", chart, sum, want)
+		}
+	}
+}
+
+// TestChartReplacesNothing: neither a file that is there, nor one that comes into being meanwhile.
+func TestChartReplacesNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.svg")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newChart("t", "u")
+	c.period = period{firstDay, firstDay.AddDate(0, 0, 1)}
+	if err := chartFile(file).write(c); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("write() = %v", err)
+	}
+	if kept, err := os.ReadFile(file); err != nil || string(kept) != "mine" {
+		t.Errorf("the file holds %q, %v", kept, err)
 	}
 }
 

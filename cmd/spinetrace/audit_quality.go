@@ -18,39 +18,46 @@ import (
 
 // reportQuality tells what is amiss with the records of patients (MSCA-DQ-05).
 func reportQuality(ctx context.Context, c console, args []string) error {
-	var l listing
-	fs := newFlags("audit report quality", "audit report quality [flags]\n\nLists what is amiss with the records of patients: NHS numbers that several local records\nof one authority hold; numbers that a trace did not verify; open items about numbers that\nwere superseded or invalidated, and about records that differ from the national one; and,\ncounted by sender and reason, messages whose patients were not traced.\n--most holds for each of these.")
-	since := fs.Duration("since", 30*24*time.Hour, "count messages that came in this `time`")
-	if err := l.parse(fs, c, args, 0); err != nil {
+	var q quality
+	var given periodFlags
+	fs := newFlags("audit report quality", "audit report quality [flags]\n\nLists what is amiss with the records of patients: NHS numbers that several local records\nof one authority hold; numbers that a trace did not verify; open items about numbers that\nwere superseded or invalidated, and about records that differ from the national one; and,\ncounted by sender and reason, messages whose patients were not traced.\n--most holds for each of these; --from and --until are about the messages only.\n\n"+aboutTimes)
+	given.flags(fs, time.Now(), "720h", "count messages that came in")
+	if err := q.parse(fs, c, args, 0); err != nil {
 		return err
 	}
-	if *since <= 0 {
-		return usageError("--since must be more than 0s")
+	var err error
+	if q.period, err = given.untilNow(); err != nil {
+		return err
 	}
-	q := quality{most: l.most, since: time.Now().Add(-*since)}
-	return reading(ctx, c, func(db store.Store) error {
-		rows, err := q.rows(ctx, db)
-		if err != nil {
-			return err
-		}
-		if l.json || l.csv {
-			return list[qualityRow]{columns: qualityColumns, rows: rows}.show(ctx, c.Out, db, l, q.filters())
-		}
-		if err := look(ctx, db, l.who, q.filters(), len(rows)); err != nil {
-			return err
-		}
-		return q.text(c.Out, rows)
-	})
+	return reading(ctx, c, func(db store.Store) error { return q.run(ctx, c.Out, db) })
 }
 
 // quality is how the report is wanted.
 type quality struct {
-	most  int
-	since time.Time
+	listing
+	period
 }
 
-func (q quality) filters() map[string]string {
-	return map[string]string{"report": "quality", "since": stamp(q.since.UTC().Truncate(time.Second))}
+// run finds, records the look, and only then shows.
+func (q quality) run(ctx context.Context, w io.Writer, db store.Store) error {
+	rows, cut, err := q.rows(ctx, db)
+	if err != nil {
+		return err
+	}
+	filters := q.filters(map[string]string{"report": "quality"})
+	p := page[qualityRow]{
+		list: list[qualityRow]{columns: qualityColumns, rows: rows}, notes: []string{"Messages are counted " + q.String() + "."},
+	}
+	if len(cut) > 0 {
+		p.more = "there are more in " + strings.Join(cut, ", ") + ": give a larger --most"
+	}
+	if q.json || q.csv {
+		return p.show(ctx, w, db, q.listing, filters)
+	}
+	if err := look(ctx, db, q.who, filters, len(rows)); err != nil {
+		return err
+	}
+	return qualityText(w, p, cut)
 }
 
 // The sections of the report.
@@ -115,29 +122,31 @@ var sections = []struct {
 	{sectionNotTraced, "Messages whose patients were not traced, by sender and reason", "Every patient was traced.", quality.notTraced},
 }
 
-// rows returns those of all sections, in order.
-func (q quality) rows(ctx context.Context, db store.Store) ([]qualityRow, error) {
-	var all []qualityRow
+// rows returns those of all sections, in order, and the names of the sections that have more.
+func (q quality) rows(ctx context.Context, db store.Store) (all []qualityRow, cut []string, err error) {
 	for _, section := range sections {
 		rows, err := section.rows(q, ctx, db)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		for _, r := range rows[:min(len(rows), q.most)] {
+		if len(rows) > q.most {
+			rows, cut = rows[:q.most], append(cut, section.name)
+		}
+		for _, r := range rows {
 			r.Section = section.name
 			all = append(all, r)
 		}
 	}
-	return all, nil
+	return all, cut, nil
 }
 
-// text writes the report for people, section by section.
-func (q quality) text(w io.Writer, rows []qualityRow) error {
-	fmt.Fprintf(w, "%s\n\nMessages are counted from %s on.\n", confidential, stamp(q.since.UTC().Truncate(time.Second)))
+// qualityText writes the report for people, section by section.
+func qualityText(w io.Writer, p page[qualityRow], cut []string) error {
+	fmt.Fprintf(w, "%s\n\n%s\n", confidential, strings.Join(p.notes, "\n"))
 	for _, section := range sections {
 		fmt.Fprintf(w, "\n%s\n", section.title)
 		table := list[sectionRow]{columns: qualityColumns[1:]}
-		for _, r := range rows {
+		for _, r := range p.rows {
 			if r.Section == section.name {
 				table.rows = append(table.rows, sectionRow{r})
 			}
@@ -149,8 +158,11 @@ func (q quality) text(w io.Writer, rows []qualityRow) error {
 		if err := table.table(w); err != nil {
 			return err
 		}
+		if slices.Contains(cut, section.name) {
+			fmt.Fprintln(w, "There are more: give a larger --most.")
+		}
 	}
-	_, err := fmt.Fprintln(w, "\n"+lastLine(len(rows), 1))
+	_, err := fmt.Fprintln(w, "\n"+p.end())
 	return err
 }
 
@@ -258,7 +270,7 @@ func (q quality) notVerified(ctx context.Context, db store.Store) ([]qualityRow,
 		}
 		r, found := rowOfPatient(p), p.Found.At.UTC()
 		r.Since = &found
-		if rows = append(rows, r); len(rows) == q.most {
+		if rows = append(rows, r); len(rows) > q.most {
 			break
 		}
 	}
@@ -271,7 +283,7 @@ func openItems(kind store.ItemKind) func(quality, context.Context, store.Store) 
 		var rows []qualityRow
 		err := eachItem(ctx, db, store.ItemQuery{Kind: kind, Limit: pageSize}, func(i store.Item) bool {
 			rows = append(rows, qualityRowOfItem(i))
-			return len(rows) < q.most
+			return len(rows) <= q.most
 		})
 		return rows, err
 	}
@@ -285,10 +297,10 @@ func qualityRowOfItem(i store.Item) qualityRow {
 	}
 }
 
-// notTraced counts the ADT messages since a time that nobody was asked about, the most frequent
+// notTraced counts the ADT messages of a time that nobody was asked about, the most frequent
 // first.
 func (q quality) notTraced(ctx context.Context, db store.Store) ([]qualityRow, error) {
-	u, err := countUntraced(ctx, db, period{since: q.since})
+	u, err := countUntraced(ctx, db, q.period)
 	if err != nil {
 		return nil, err
 	}

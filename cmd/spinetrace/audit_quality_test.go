@@ -113,10 +113,22 @@ func TestReportQuality(t *testing.T) {
 		if got, want := strings.Join(sections, ", "), "shared, held by another record, not verified, superseded, invalid, differs, not traced"; got != want {
 			t.Errorf("sections %s, want %s", got, want)
 		}
+		lines := jsonLines(t, out)
+		if end := lines[len(lines)-1]; end["complete"] != false || end["more"] != "there are more in shared, not traced: give a larger --most" {
+			t.Errorf("the last line is %v", end)
+		}
+	})
+	t.Run("T-DQ-13 in part", func(t *testing.T) {
+		qualityStore(t)
+		_, out, _ := runCommand("audit", "report", "quality", "--most", "1")
+		golden(t, "report-quality-part.golden", masked(out))
+		if _, out, _ = runCommand("audit", "report", "quality", "--most", "3"); !strings.HasSuffix(out, "\nrow 10 of 10, page 1 of 1\n") {
+			t.Errorf("all of it, as many as asked for in one section, is\n%s", out)
+		}
 	})
 	t.Run("T-DQ-13 of nothing", func(t *testing.T) {
 		newJournal(t)
-		_, out, _ := runCommand("audit", "report", "quality", "--since", "1ns")
+		_, out, _ := runCommand("audit", "report", "quality", "--from", "1ns")
 		golden(t, "report-quality-none.golden", masked(out))
 	})
 }
@@ -145,7 +157,7 @@ func TestReportQualityUsage(t *testing.T) {
 	newJournal(t)
 	for args, says := range map[string]string{
 		"audit report":                      "say one of latency, looks, quality, unfinished, untraced, volume, work",
-		"audit report quality --since 0s":   "--since must be more than 0s",
+		"audit report quality --from 0s":    "--from is not a time",
 		"audit report quality --most 0":     "--most must be 1 or more",
 		"audit report quality --json --csv": "exclude each other",
 	} {

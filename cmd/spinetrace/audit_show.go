@@ -28,6 +28,7 @@ type showing struct {
 	bodies    bool
 	fields    bool // messages with the names of their fields
 	json      bool
+	csv       bool // the facts, a row for each
 	as        string
 }
 
@@ -49,6 +50,7 @@ func auditShow(ctx context.Context, c console, args []string) error {
 	fs.BoolVar(&s.bodies, "bodies", false, "show what the back end was asked and what it answered, too")
 	fs.BoolVar(&s.fields, "fields", false, "print messages with the names of their fields")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object for every event")
+	fs.BoolVar(&s.csv, "csv", false, "print CSV, a row for every fact; of messages and envelopes size and SHA-256 only")
 	fs.StringVar(&s.as, "as", osUser(), "`name` of who looks, for the record")
 	if err := parse(fs, c, args, 1); err != nil {
 		return err
@@ -60,6 +62,8 @@ func auditShow(ctx context.Context, c console, args []string) error {
 		return usageError("--seq and --exchange exclude each other")
 	case s.fields && s.json:
 		return errFieldsJSON
+	case s.csv && (s.json || s.fields || s.bodies):
+		return usageError("--csv excludes --json, --fields and --bodies")
 	}
 	if err := checkWho(s.as, "looks"); err != nil {
 		return err
@@ -74,7 +78,8 @@ type place struct {
 	seq   int64
 }
 
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.chain, p.seq) }
+// String writes a place as --seq takes it. The name of a chain that somebody forged may be anything.
+func (p place) String() string { return fmt.Sprintf("%s:%d", printable(p.chain), p.seq) }
 
 func parsePlace(s string) (place, error) {
 	chain, digits, _ := strings.Cut(s, ":")
@@ -105,8 +110,12 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	}
 	var page bytes.Buffer
 	switch {
+	case len(hits) > 0 && s.csv:
+		err = hitPage(hits).csv(&page, cellFor(w))
 	case len(hits) > 0:
 		err = s.list(&page, hits)
+	case len(story) > 0 && s.csv:
+		err = storyCSV(ctx, &page, cellFor(w), db, story)
 	case len(story) > 0:
 		err = s.tell(ctx, &page, db, story)
 	}
@@ -232,7 +241,7 @@ func collect(ctx context.Context, db store.Audit, q store.Query, limit int) ([]s
 // list writes the messages to choose from, newest first.
 func (s showing) list(page *bytes.Buffer, hits []store.Exchange) error {
 	if s.json {
-		return s.framed(page, len(hits), func(i int) error { return encodeJSON(page, rowOfExchange(hits[i])) })
+		return hitPage(hits).json(page)
 	}
 	many := strconv.Itoa(len(hits))
 	if len(hits) == maxHits {
@@ -320,8 +329,8 @@ func (s showing) shows(kind store.PartKind) bool {
 	return s.bodies || isMessage(kind)
 }
 
-// eventJSON is an event for programs: the document that the chain's hashes are made of, byte
-// for byte if it is JSON, and the bodies asked for.
+// eventJSON is an event for programs: the document that the chain's hashes are made of, as it is if
+// it is JSON, but for a DEL in it, and the bodies asked for.
 func (s showing) eventJSON(e toldEvent, answer *givenAnswer) any {
 	type body struct {
 		Kind string `json:"kind"`

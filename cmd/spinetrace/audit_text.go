@@ -142,7 +142,7 @@ func storyOf(kind store.Kind, f store.Facts) string {
 	case f.Type != "":
 		return printable(f.Type)
 	case kind == store.Broken:
-		return "A broken frame from " + f.Peer
+		return "A broken frame from " + printable(f.Peer)
 	case f.User != "" && f.User != store.System:
 		return "A question of " + printable(f.User)
 	}
@@ -165,7 +165,7 @@ func (s showing) tellEvent(page *bytes.Buffer, e toldEvent) {
 
 // tellBody writes one body of an event, or why it is not shown.
 func (s showing) tellBody(page *bytes.Buffer, d store.Digest, e toldEvent) {
-	name, size := d.Kind, fmt.Sprintf("%d bytes", d.Size)
+	name, size := printable(d.Kind), fmt.Sprintf("%d bytes", d.Size)
 	for kind, body := range bodies {
 		if kind.String() == d.Kind {
 			name = body.name

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 // reportUnfinished lists what began and has no end (3.9.15).
 func reportUnfinished(ctx context.Context, c console, args []string) error {
 	r := reporting{name: "unfinished"}
-	fs := newFlags("audit report unfinished", "audit report unfinished [flags]\n\nLists what was begun before a deadline and has no end in the journal, the oldest first:\nquestions to the back end without an answer, messages without an answer, and traces that\nwere to follow an answer; audit report work tells which of those are still to be made.")
+	fs := newFlags("audit report unfinished", "audit report unfinished [flags]\n\nLists what was begun before a deadline and has no end in the journal, the oldest first:\nquestions to the back end without an answer, messages without an answer, and traces that\nwere to follow an answer; audit report work tells which of those are still to be made.\n\n"+aboutPeriods)
 	deadline := fs.Duration("deadline", 5*time.Minute, "leave out what was begun within this `time`: it may be in hand")
 	if err := r.parse(fs, c, args, "720h"); err != nil {
 		return err
@@ -22,12 +23,30 @@ func reportUnfinished(ctx context.Context, c console, args []string) error {
 		return usageError("--deadline must not be negative")
 	}
 	return reading(ctx, c, func(db store.Store) error {
-		rows, err := unfinished(ctx, db, r.period, r.until.Add(-*deadline), r.most+1)
+		rows, drawn, err := r.unfinished(ctx, db, r.until.Add(-*deadline))
 		if err != nil {
 			return err
 		}
-		return showReport(ctx, c, db, r, list[unfinishedRow]{unfinishedColumns, rows, "Everything has an end."}, unfinishedChart(rows))
+		return showReport(ctx, c, db, r, list[unfinishedRow]{unfinishedColumns, rows, "Everything has an end."}, drawn)
 	})
+}
+
+// unfinished returns the rows of the report, with one more than are shown if there is one, and the
+// chart, which counts what is not shown, too.
+func (r reporting) unfinished(ctx context.Context, db store.Audit, deadline time.Time) (rows []unfinishedRow, drawn chart, err error) {
+	drawn = newChart("Begun and without an end", "begun on a day")
+	for row, err := range unfinished(ctx, db, r.period, deadline) {
+		if err != nil {
+			return nil, drawn, err
+		}
+		if len(rows) <= r.most {
+			rows = append(rows, row)
+		} else if r.chart == "" {
+			break
+		}
+		drawn.add(strings.ToUpper(row.What[:1])+row.What[1:], dayOf(row.Since), 1)
+	}
+	return rows, drawn, nil
 }
 
 // What may have no end.
@@ -62,26 +81,31 @@ func (r unfinishedRow) values(bool) []string {
 // mostOpen is how many exchanges without an end are kept in memory.
 const mostOpen = 200_000
 
-// unfinished returns what began in a period, before a deadline, and has no end; at most so many
-// rows.
-func unfinished(ctx context.Context, db store.Audit, p period, deadline time.Time, most int) ([]unfinishedRow, error) {
-	open, err := openExchanges(ctx, db, p)
-	if err != nil {
-		return nil, err
-	}
-	var rows []unfinishedRow
-	for _, id := range sorted(open, func(a, b store.ID) int { return open[a].since.Compare(open[b].since) }) {
-		if len(rows) >= most || !open[id].since.Before(deadline) {
-			break
-		}
-		// Told again by the whole story: another chain may hold the end, or a later time.
-		story, err := collect(ctx, db, store.Query{Exchange: id}, -1)
+// unfinished yields what began in a period, before a deadline, and has no end, the oldest first.
+func unfinished(ctx context.Context, db store.Audit, p period, deadline time.Time) iter.Seq2[unfinishedRow, error] {
+	return func(yield func(unfinishedRow, error) bool) {
+		open, err := openExchanges(ctx, db, p)
 		if err != nil {
-			return nil, err
+			yield(unfinishedRow{}, err)
+			return
 		}
-		rows = append(rows, endless(story, deadline)...)
+		for _, id := range sorted(open, func(a, b store.ID) int { return open[a].since.Compare(open[b].since) }) {
+			if !open[id].since.Before(deadline) {
+				return
+			}
+			// Told again by the whole story: another chain may hold the end, or a later time.
+			story, err := collect(ctx, db, store.Query{Exchange: id}, -1)
+			if err != nil {
+				yield(unfinishedRow{}, err)
+				return
+			}
+			for _, row := range endless(story, deadline) {
+				if !yield(row, nil) {
+					return
+				}
+			}
+		}
 	}
-	return rows[:min(len(rows), most)], nil
 }
 
 // openExchange is what is known of an exchange that has no end so far.
@@ -111,7 +135,7 @@ func openExchanges(ctx context.Context, db store.Audit, p period) (map[store.ID]
 			delete(open, e.Exchange)
 		}
 		if len(open) > mostOpen {
-			return nil, fmt.Errorf("more than %d exchanges have no end: choose a shorter time by --since and --until", mostOpen)
+			return nil, fmt.Errorf("more than %d exchanges have no end: choose a shorter time by --from and --until", mostOpen)
 		}
 	}
 	return open, nil
@@ -138,54 +162,67 @@ func (x *openExchange) hear(e store.Event) {
 	}
 }
 
+// looseEnds follows a story, and keeps what has no end in it.
+type looseEnds struct {
+	first          unfinishedRow // what all rows have of their message
+	message, trace *unfinishedRow
+	questions      map[int]unfinishedRow // by attempt
+	noted          string
+}
+
 // endless returns what has no end in a whole story, if it began before the deadline.
 func endless(story []store.Event, deadline time.Time) []unfinishedRow {
-	var first unfinishedRow // what all rows have of their message
-	var message, trace *unfinishedRow
-	questions := make(map[int]unfinishedRow)
-	noted := ""
+	x := looseEnds{questions: make(map[int]unfinishedRow)}
 	for _, e := range story {
-		f, err := e.Facts()
-		if err != nil {
-			continue // a damaged event is for audit verify to tell of
-		}
-		row := first
-		row.Since, row.Seq, row.Exchange = e.At.UTC(), place{e.Chain, e.Seq}.String(), e.Exchange.String()
-		switch e.Kind {
-		case store.Received:
-			row.What, row.Sender, row.ControlID, row.Type = endlessMessage, senderOf(f), f.ControlID, f.Type
-			first, message = row, &row
-		case store.Asked:
-			row.What, row.Operation, row.Attempt = endlessQuestion, f.Operation, f.Attempt
-			questions[f.Attempt] = row
-		case store.Answered:
-			delete(questions, f.Attempt)
-		case store.Exchanged, store.Replied:
-			message, trace = nil, nil
-			if goesOn(f) {
-				row.What, trace = endlessTrace, &row
-				row.Sender, row.ControlID, row.Type = orFirst(first, f)
-			}
-		case store.Finished:
-			message, trace = nil, nil
-		case store.Interrupted:
-			noted = f.Reason
-		default:
+		if f, err := e.Facts(); err == nil { // a damaged event is for audit verify to tell of
+			x.hear(e, f)
 		}
 	}
+	return slices.DeleteFunc(x.rows(), func(r unfinishedRow) bool { return !r.Since.Before(deadline) })
+}
+
+// hear takes the next event of the story.
+func (x *looseEnds) hear(e store.Event, f store.Facts) {
+	row := x.first
+	row.Since, row.Seq, row.Exchange = e.At.UTC(), place{e.Chain, e.Seq}.String(), e.Exchange.String()
+	switch e.Kind {
+	case store.Received:
+		row.What, row.Sender, row.ControlID, row.Type = endlessMessage, senderOf(f), f.ControlID, f.Type
+		x.first, x.message = row, &row
+	case store.Asked:
+		row.What, row.Operation, row.Attempt = endlessQuestion, f.Operation, f.Attempt
+		x.questions[f.Attempt] = row
+	case store.Answered:
+		delete(x.questions, f.Attempt)
+	case store.Exchanged, store.Replied:
+		x.message, x.trace = nil, nil
+		if goesOn(f) {
+			row.What, x.trace = endlessTrace, &row
+			row.Sender, row.ControlID, row.Type = orFirst(x.first, f)
+		}
+	case store.Finished:
+		x.message, x.trace = nil, nil
+	case store.Interrupted:
+		x.noted = f.Reason
+	default:
+	}
+}
+
+// rows are the questions in order, then the message or its trace.
+func (x *looseEnds) rows() []unfinishedRow {
 	var rows []unfinishedRow
-	for _, attempt := range sorted(questions, func(a, b int) int { return a - b }) {
-		rows = append(rows, questions[attempt])
+	for _, attempt := range sorted(x.questions, func(a, b int) int { return a - b }) {
+		rows = append(rows, x.questions[attempt])
 	}
-	for _, row := range []*unfinishedRow{message, trace} {
+	for _, row := range []*unfinishedRow{x.message, x.trace} {
 		if row != nil {
 			rows = append(rows, *row)
 		}
 	}
 	for i := range rows {
-		rows[i].Noted = noted
+		rows[i].Noted = x.noted
 	}
-	return slices.DeleteFunc(rows, func(r unfinishedRow) bool { return !r.Since.Before(deadline) })
+	return rows
 }
 
 // orFirst names the message of an answer, which may be the message's own event.
@@ -194,13 +231,4 @@ func orFirst(first unfinishedRow, f store.Facts) (sender, controlID, kind string
 		return senderOf(f), f.ControlID, f.Type
 	}
 	return first.Sender, first.ControlID, first.Type
-}
-
-// unfinishedChart draws a line for each kind.
-func unfinishedChart(rows []unfinishedRow) chart {
-	c := newChart("Begun and without an end", "begun on a day")
-	for _, r := range rows {
-		c.add(strings.ToUpper(r.What[:1])+r.What[1:], dayOf(r.Since), 1)
-	}
-	return c
 }

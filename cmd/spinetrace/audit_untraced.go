@@ -11,7 +11,7 @@ import (
 // reportUntraced counts the messages whose patients were not traced.
 func reportUntraced(ctx context.Context, c console, args []string) error {
 	r := reporting{name: "untraced"}
-	fs := newFlags("audit report untraced", "audit report untraced [flags]\n\nCounts the ADT messages whose patients were not traced, by reason and sender, the most\nfrequent first: what to mend at the senders.")
+	fs := newFlags("audit report untraced", "audit report untraced [flags]\n\nCounts the ADT messages whose patients were not traced, by reason and sender, the most\nfrequent first: what to mend at the senders.\n\n"+aboutPeriods)
 	if err := r.parse(fs, c, args, "720h"); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,7 +82,7 @@ func keptIn(line string) string {
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
 	var v verifying
-	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only. That the\nend of a chain was cut off shows in the chains of other instances, and in a head that was\nkept outside the database: --head and --kept compare it. How many events are newer than\nany of those is said as \"unanchored\".")
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only; those whose\nkey BODY_KEY lacks are counted, and the exit code is 1, too. That the end of a chain was\ncut off shows in the chains of other instances, and in a head that was kept outside the\ndatabase: --head and --kept compare it. How many events are newer than any of those is\nsaid as \"unanchored\".")
 	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only; what others have noted of it is not looked at")
 	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
 		kept, err := parseKeptHead(text)
@@ -106,6 +108,7 @@ type walked struct {
 	Events     int64      `json:"events"`
 	Bodies     *int64     `json:"bodies,omitempty"`         // nil: not looked at
 	Dropped    int64      `json:"bodies_dropped,omitempty"` // by audit drop-bodies
+	Locked     []locked   `json:"bodies_not_checked,omitempty"`
 	Seq        int64      `json:"seq"`
 	At         *time.Time `json:"at,omitempty"`
 	Hash       string     `json:"hash"`
@@ -120,6 +123,13 @@ type broken struct {
 	What string `json:"what"`
 }
 
+// locked are bodies that could not be compared.
+type locked struct {
+	Key    int   `json:"key"`
+	Bodies int64 `json:"bodies"`
+	First  int64 `json:"first_seq"`
+}
+
 // run walks the chains, compares them with each other and with what was kept, and prints a line
 // for each.
 func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
@@ -131,11 +141,7 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if err != nil {
 		return err
 	}
-	breaks := 0
 	for _, r := range results {
-		if r.Break != nil {
-			breaks++
-		}
 		if err := v.print(w, r); err != nil {
 			return err
 		}
@@ -143,13 +149,10 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if err := v.printStrays(w, strays); err != nil {
 		return err
 	}
+	err = complaint(results, strays)
 	switch {
-	case breaks > 0:
-		return fmt.Errorf("%s broken", count(breaks, "chain is", "chains are"))
-	case strays != store.Strays{}:
-		return errors.New("the journal holds what belongs to no chain")
-	case v.json:
-		return nil
+	case err != nil || v.json:
+		return err
 	case len(results) == 0:
 		_, err = fmt.Fprintln(w, "the journal is empty")
 		return err
@@ -189,6 +192,36 @@ func (v verifying) printStrays(w io.Writer, s store.Strays) (err error) {
 		}
 	}
 	return nil
+}
+
+// complaint says how many chains are broken, what belongs to none, and what was not compared for want of
+// a key.
+func complaint(results []walked, strays store.Strays) error {
+	breaks, bodies, first, keys := 0, int64(0), "", make(map[string]bool)
+	for _, r := range results {
+		if r.Break != nil {
+			breaks++
+		}
+		for _, l := range r.Locked {
+			bodies, first = bodies+l.Bodies, cmp.Or(first, place{r.Chain, l.First}.String())
+			keys[strconv.Itoa(l.Key)] = true
+		}
+	}
+	var wrong []string
+	if breaks > 0 {
+		wrong = append(wrong, count(breaks, "chain is", "chains are")+" broken")
+	}
+	if strays != (store.Strays{}) {
+		wrong = append(wrong, "the journal holds what no chain leads to")
+	}
+	if bodies > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s not checked, the first at %s: add key %s to %sBODY_KEY, or leave --bodies out",
+			count(int(bodies), "body was", "bodies were"), first, strings.Join(sortedKeys(keys), ", "), prefix))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "; "))
 }
 
 // walkAll returns a result for every chain that there is, or once was.
@@ -252,6 +285,9 @@ func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (w
 	if v.bodies {
 		r.Bodies = &seen.Bodies
 	}
+	for _, l := range seen.Locked {
+		r.Locked = append(r.Locked, locked(l))
+	}
 	if seen.Events > 0 {
 		r.At = &seen.Head.At
 	}
@@ -259,8 +295,6 @@ func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (w
 	switch {
 	case errors.As(err, &b):
 		r.Break, err = &broken{b.Seq, b.What}, nil
-	case errors.Is(err, store.ErrNoBodyKey):
-		err = fmt.Errorf("%w; add it to %sBODY_KEY, or leave --bodies out", err, prefix)
 	case err == nil && seen.Head.Seq < head.Seq:
 		r.Break = &broken{seen.Head.Seq + 1, fmt.Sprintf("missing, although the head was %d", head.Seq)}
 	}
@@ -323,16 +357,19 @@ func (v verifying) print(w io.Writer, r walked) error {
 	if v.json {
 		return encodeJSON(w, r)
 	}
-	line := fmt.Sprintf("%-10s %6d events", r.Chain, r.Events)
+	line := fmt.Sprintf("%-10s %6d events", printable(r.Chain), r.Events)
 	if r.Bodies != nil {
 		line += fmt.Sprintf(", %6d bodies", *r.Bodies)
 	}
 	if r.Dropped > 0 {
 		line += fmt.Sprintf(" (%d dropped)", r.Dropped)
 	}
+	for _, l := range r.Locked {
+		line += fmt.Sprintf(" (%d not checked, key %d, from %s on)", l.Bodies, l.Key, place{r.Chain, l.First})
+	}
 	switch {
 	case r.Break != nil:
-		line += fmt.Sprintf(", BROKEN at %s: %s", place{r.Chain, r.Break.Seq}, r.Break.What)
+		line += fmt.Sprintf(", BROKEN at %s: %s", place{r.Chain, r.Break.Seq}, printable(r.Break.What))
 	case r.Events > 0:
 		line += fmt.Sprintf(", up to %s\n%11s%s", place{r.Chain, r.Seq}, "", r.Hash) + r.unanchored()
 	}
@@ -383,7 +420,7 @@ func printHeads(ctx context.Context, w io.Writer, db store.Audit, asJSON bool) e
 				"chain": h.Chain, "seq": h.Seq, "hash": h.Hash.String(), "at": h.At, "kept": toKeep(h),
 			})
 		default:
-			_, err = fmt.Fprintf(w, "%s  %s\n", toKeep(h), h.At.Format(timeText))
+			_, err = fmt.Fprintf(w, "%s  %s\n", printable(toKeep(h)), h.At.Format(timeText))
 		}
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 // reportVolume counts messages.
 func reportVolume(ctx context.Context, c console, args []string) error {
 	r := reporting{name: "volume"}
-	fs := newFlags("audit report volume", "audit report volume [flags]\n\nCounts the messages that were answered, by sender and day, and how: the outcome is that of\nthe answer, so that a trace which ended later is `trace pending` or `deferred`. Resends are\ncounted apart; a broken frame has no sender.")
+	fs := newFlags("audit report volume", "audit report volume [flags]\n\nCounts the messages that were answered, by sender and day, and how: the outcome is that of\nthe answer, so that a trace which ended later is `trace pending` or `deferred`. Resends are\ncounted apart; a broken frame has no sender.\n\n"+aboutPeriods)
 	if err := r.parse(fs, c, args, "720h"); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"html"
 	"math"
 	"os"
@@ -33,6 +34,8 @@ func (f *chartFile) Set(name string) error {
 
 // String implements [flag.Value].
 func (f *chartFile) String() string { return string(*f) }
+
+func (f *chartFile) check() error { return checkNew(f.String()) }
 
 // kind is svg or png, "" for neither.
 func (f chartFile) kind() string {
@@ -91,7 +94,7 @@ func (c chart) fold() map[string]map[string]float64 {
 	return folded.lines
 }
 
-// write draws the chart into the file. Only its owner may read that.
+// write draws the chart into a new file, which only its owner may read.
 func (f chartFile) write(c chart) error {
 	if f == "" {
 		return nil
@@ -105,7 +108,15 @@ func (f chartFile) write(c chart) error {
 	if err := c.draw(text).Render(as, &picture); err != nil {
 		return err
 	}
-	return os.WriteFile(string(f), picture.Bytes(), 0o600)
+	file, err := os.OpenFile(string(f), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("--chart: %w", err)
+	}
+	_, err = file.Write(picture.Bytes())
+	if err = cmp.Or(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(string(f)))
+	}
+	return nil
 }
 
 // draw makes the picture; text is how a text is written.
@@ -143,7 +154,7 @@ func (c chart) draw(text func(string) string) *charts.Chart {
 // days are those of the period.
 func (c chart) days() []time.Time {
 	var days []time.Time
-	for day := c.period.since.UTC().Truncate(24 * time.Hour); day.Before(c.period.until); day = day.AddDate(0, 0, 1) {
+	for day := c.period.from.UTC().Truncate(24 * time.Hour); day.Before(c.period.until); day = day.AddDate(0, 0, 1) {
 		days = append(days, day)
 	}
 	return days
@@ -151,7 +162,7 @@ func (c chart) days() []time.Time {
 
 // dates are the first and the last day of the period.
 func (p period) dates() string {
-	first, last := dayOf(p.since), dayOf(p.until.Add(-1))
+	first, last := dayOf(p.from), dayOf(p.until.Add(-1))
 	if first == last {
 		return first
 	}

@@ -10,49 +10,56 @@ import (
 	"spinetrace/store"
 )
 
-// period is a span of time of the journal: what happened at since or later, and before until. A
+// period is a span of time of the journal: what happened at from or later, and before until. A
 // zero bound is none. It is how reports and exports read: chain by chain, each in order, one event
 // in hand at a time.
-type period struct{ since, until time.Time }
+type period struct{ from, until time.Time }
 
 // periodFlags are a period as it is written on a command line.
-type periodFlags struct{ since, until string }
+type periodFlags struct{ from, until whenFlag }
 
-// flags adds --since and --until; fallback is the --since of who gives none.
-func (f *periodFlags) flags(fs *flag.FlagSet, fallback string) {
-	fs.StringVar(&f.since, "since", fallback, "what happened at this `time` or later: RFC 3339, a date (of UTC), or how long ago, such\nas 720h")
-	fs.StringVar(&f.until, "until", "", "what happened before this `time`; a date includes its day. Default now")
+// flags adds --from and --until for what is in the period; fallback is the --from of who gives none.
+func (f *periodFlags) flags(fs *flag.FlagSet, now time.Time, fallback, what string) {
+	f.from, f.until = whenFlag{now: now}, whenFlag{now: now, wholeDay: true}
+	_ = f.from.Set(fallback) // what is wrong with it check would say
+	fs.Var(&f.from, "from", what+" at this `time` or later")
+	fs.Var(&f.until, "until", what+" before this `time`; a date includes its day. Default now")
 }
 
-// period reads the flags. It ends now at the latest, so that a journal that is being written has an
-// end.
-func (f *periodFlags) period(now time.Time) (p period, err error) {
-	now = now.UTC()
-	if p.since, err = parseWhen(f.since, now, false); err != nil {
-		return p, usageError("--since " + err.Error())
-	}
-	if p.until, err = parseWhen(f.until, now, true); err != nil {
-		return p, usageError("--until " + err.Error())
-	}
-	p.since, p.until = p.since.UTC(), p.until.UTC()
-	if p.until.IsZero() || p.until.After(now) {
-		p.until = now
-	}
-	if !p.since.Before(p.until) {
-		return p, usageError("--since is not before --until, or not before now")
+// period reads the flags.
+func (f *periodFlags) period() (period, error) {
+	p := period{f.from.at, f.until.at}
+	if !p.until.IsZero() && !p.from.Before(p.until) {
+		return p, usageError("--from is not before --until")
 	}
 	return p, nil
 }
 
+// untilNow reads the flags of a period that ends now at the latest, so that a journal that is being
+// written has an end.
+func (f *periodFlags) untilNow() (period, error) {
+	p, err := f.period()
+	if now := f.until.now; p.until.IsZero() || p.until.After(now) {
+		p.until = now
+	}
+	if err == nil && !p.from.Before(p.until) {
+		err = usageError("--from is not before now")
+	}
+	return p, err
+}
+
 // filters are what the record of a look says of the period.
 func (p period) filters(more map[string]string) map[string]string {
-	more["since"], more["until"] = stamp(p.since.Truncate(time.Second)), stamp(p.until.Truncate(time.Second))
+	more["from"], more["until"] = toSecond(p.from), toSecond(p.until)
 	return onlyKnown(more)
 }
 
 func (p period) String() string {
-	return "from " + stamp(p.since.Truncate(time.Second)) + " to " + stamp(p.until.Truncate(time.Second))
+	return "from " + toSecond(p.from) + " to " + toSecond(p.until)
 }
+
+// toSecond writes a time in UTC, without what is less than a second.
+func toSecond(t time.Time) string { return stamp(t.UTC().Truncate(time.Second)) }
 
 // events returns the events of the period, chain by chain. Each chain is read up to where it is
 // when the reading begins.
@@ -73,7 +80,7 @@ func (p period) events(ctx context.Context, db store.Audit) iter.Seq2[store.Even
 
 // chain yields the events of one chain until somebody has had enough.
 func (p period) chain(ctx context.Context, db store.Audit, head store.Head, yield func(store.Event, error) bool) bool {
-	from, err := firstSince(ctx, db, head, p.since)
+	from, err := firstSince(ctx, db, head, p.from)
 	if err != nil {
 		return yield(store.Event{}, err)
 	}

@@ -76,7 +76,7 @@ func (p page[R]) show(ctx context.Context, w io.Writer, j store.Journal, l listi
 	case l.json:
 		return p.json(w)
 	case l.csv:
-		return p.csv(w)
+		return p.csv(w, cellFor(w))
 	}
 	return p.text(w)
 }
@@ -114,19 +114,27 @@ func (p page[R]) jsonEnd() jsonEnd {
 
 // csv gives the label and the end a column of their own, so that every line has the same
 // number of values and nothing but data is in the other columns.
-func (p page[R]) csv(w io.Writer) error {
+func (p page[R]) csv(w io.Writer, cell func(string) string) error {
 	out := csv.NewWriter(w)
 	err := out.Write(append(slices.Clone(p.columns), confidential))
 	for _, r := range p.rows {
 		var cells []string
 		for _, value := range r.values(false) {
-			cells = append(cells, harmless(value))
+			cells = append(cells, cell(value))
 		}
 		err = errors.Join(err, out.Write(append(cells, "")))
 	}
 	err = errors.Join(err, out.Write(append(make([]string, len(p.columns)), p.end())))
 	out.Flush()
 	return errors.Join(err, out.Error())
+}
+
+// cellFor returns how a cell is written to w: a file keeps every value, a terminal would obey some.
+func cellFor(w io.Writer) func(string) string {
+	if isTerminal(w) {
+		return func(value string) string { return harmless(printable(value)) }
+	}
+	return harmless
 }
 
 // end is the last line of a page.

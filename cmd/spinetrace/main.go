@@ -186,7 +186,7 @@ func parse(fs *flag.FlagSet, c console, args []string, operands int) error {
 	case operands > 0 && fs.NArg() > operands:
 		return usageError(fmt.Sprintf("there are too many arguments; the command takes %d beside flags", operands))
 	}
-	return nil
+	return checkFlags(fs)
 }
 
 // refusedValue is how the flags' parser complains of a value.

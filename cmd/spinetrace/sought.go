@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"spinetrace/pds"
 	"spinetrace/store"
 )
 
@@ -20,19 +19,6 @@ type sought struct {
 	// Made by widen:
 	tied       []string // numbers that Spine has tied to number
 	tiedLocals []string // local numbers that were merged with localID
-}
-
-// readNumber reads the value of --nhs-number: any ten digits, for messages have wrong ones. The error does
-// not repeat it: a terminal's log is no place for it.
-func readNumber(text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	digits, err := pds.TenDigits(text)
-	if err != nil {
-		return "", usageError("--nhs-number is not an NHS number: " + strings.TrimPrefix(err.Error(), "pds: "))
-	}
-	return digits, nil
 }
 
 // is tells whether a patient is meant.

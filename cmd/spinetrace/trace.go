@@ -14,7 +14,9 @@ import (
 
 // tracing is what `trace` was asked.
 type tracing struct {
-	nhsNumber, family, given, dob, sex, postcode string
+	nhsNumber numberFlag
+
+	family, given, dob, sex, postcode string
 
 	details bool
 	json    bool
@@ -26,7 +28,7 @@ type tracing struct {
 func trace(ctx context.Context, c console, args []string) error {
 	var t tracing
 	fs := newFlags("trace", "trace --nhs-number N --dob YYYY-MM-DD [flags]\n       spinetrace trace --family NAME --dob YYYY-MM-DD --sex SEX [flags]\n\nAsks the back end of the settings who one patient is: verifies a number, or searches for\none. Prints what was asked, every call that was made, and why the answer was accepted or\nnot. It is recorded like any other question, on the chain of the commands. The exit code\nis 0 if there was an answer, whatever it says, and 1 if nobody could find out.")
-	fs.StringVar(&t.nhsNumber, "nhs-number", "", "NHS `number`, with or without spaces; none means a search")
+	fs.Var(&t.nhsNumber, "nhs-number", "NHS `number`, with or without spaces; none means a search")
 	fs.StringVar(&t.family, "family", "", "family `name`")
 	fs.StringVar(&t.given, "given", "", "given `name`")
 	fs.StringVar(&t.dob, "dob", "", "`date` of birth, YYYY-MM-DD or YYYYMMDD")
@@ -65,15 +67,10 @@ var sexFlags = map[string]pds.Sex{
 // request makes the question of the flags. Its errors do not repeat them: a terminal's log
 // is no place for a patient.
 func (t *tracing) request() (pds.Request, error) {
-	req := pds.Request{User: t.as, Role: strings.TrimSpace(t.role), Want: t.want(), Who: pds.Demographics{
+	req := pds.Request{User: t.as, Role: strings.TrimSpace(t.role), Want: t.want(), NHSNumber: t.nhsNumber.NHSNumber, Who: pds.Demographics{
 		Family: strings.TrimSpace(t.family), Given: strings.TrimSpace(t.given), Postcode: printedPostcode(t.postcode),
 	}}
 	var err error
-	if t.nhsNumber != "" {
-		if req.NHSNumber, err = pds.ParseNHSNumber(t.nhsNumber); err != nil {
-			return req, usageError("--nhs-number is not an NHS number: " + strings.TrimPrefix(err.Error(), "pds: "))
-		}
-	}
 	if t.dob != "" {
 		if req.Who.BirthDate, err = pds.ParseDate(strings.ReplaceAll(t.dob, "-", "")); err != nil {
 			return req, usageError("--dob is not a date; write YYYY-MM-DD")
@@ -90,9 +87,9 @@ func (t *tracing) request() (pds.Request, error) {
 // want is what an ADT with these fields would ask.
 func (t *tracing) want() pds.Want {
 	switch {
-	case t.nhsNumber != "" && t.details:
+	case !t.nhsNumber.IsZero() && t.details:
 		return pds.DetailsByNumber
-	case t.nhsNumber != "":
+	case !t.nhsNumber.IsZero():
 		return pds.Verify
 	case t.details:
 		return pds.DetailsBySearch

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -310,14 +311,19 @@ func testKeyMissing(t *testing.T, db Database) {
 		e := collect(t, s, store.Query{Exchange: c.Exchange})[0]
 		_, answered, answer := s.Answer(deadline(t), c.Exchange)
 		_, ok, parts := s.Parts(deadline(t), e)
-		_, walk := store.Verify(deadline(t), s, "main", true, nil)
 		if answered || ok {
 			t.Errorf("Answer() ok = %t, Parts() ok = %t without the key", answered, ok)
 		}
-		for name, err := range map[string]error{"Answer": answer, "Parts": parts, "Verify": walk} {
-			if !errors.Is(err, store.ErrNoBodyKey) || errors.As(err, new(*store.Break)) {
-				t.Errorf("%s() error = %v, want ErrNoBodyKey", name, err)
+		for name, err := range map[string]error{"Answer": answer, "Parts": parts} {
+			var missing *store.MissingKeyError
+			if !errors.Is(err, store.ErrNoBodyKey) || !errors.As(err, &missing) || missing.Number != 1 {
+				t.Errorf("%s() error = %v, want that key 1 is missing", name, err)
 			}
+		}
+		walk, err := store.Verify(deadline(t), s, "main", true, nil)
+		want := []store.Locked{{Key: 1, Bodies: int64(len(c.Entries[0].Parts)), First: e.Seq}}
+		if err != nil || walk.Bodies != 0 || !slices.Equal(walk.Locked, want) {
+			t.Errorf("Verify() = %d bodies, locked %v, error %v; want %v", walk.Bodies, walk.Locked, err, want)
 		}
 		if _, err := store.Verify(deadline(t), s, "main", false, nil); err != nil {
 			t.Errorf("Verify() without bodies: error = %v", err)
