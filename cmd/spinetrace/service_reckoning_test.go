@@ -260,7 +260,7 @@ func (r *reckoning) sentBytes(t *testing.T, db store.Audit, l store.Letter) stri
 // fate says what is wrong with how a letter ended.
 func (r *reckoning) fate(l store.Letter) error {
 	// What a store that died did not confirm is written down again.
-	story := slices.CompactFunc(r.told[l.Position], func(a, b saying) bool {
+	story := slices.CompactFunc(slices.Clone(r.told[l.Position]), func(a, b saying) bool {
 		return a.Kind == b.Kind && a.Attempt == b.Attempt && a.TookMicros == b.TookMicros
 	})
 	if len(story) == 0 {
