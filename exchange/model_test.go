@@ -196,7 +196,7 @@ func (md *model) tells(m said, before modelEntry) *modelEntry {
 			e.who.number, e.status = number, ""
 		}
 	}
-	if m.status != "" {
+	if m.status != "" && (m.status != "01" || m.anyNumber) { // "verified" is said of a number that is there
 		e.status = m.status
 	}
 	if m.name != nil {

@@ -127,11 +127,7 @@ func unavailable(why error) error { return fmt.Errorf("postgres: %w: %w", store.
 // readError is the error of a reader.
 func readError(what string, err error) error {
 	err = clean(err)
-	f := (*fault)(nil)
-	if errors.As(err, &f) && f.code == "42501" {
-		return fmt.Errorf("postgres: %s: the login may not read this: it needs the role spinetrace_reader (%w)", what, err)
-	}
-	if errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if f := (*fault)(nil); errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("postgres: %s: %w", what, explain(err))
 	}
 	return fmt.Errorf("postgres: %s: %w: %w", what, store.ErrUnavailable, err)

@@ -74,8 +74,9 @@ func refused(err error) bool {
 	return false
 }
 
-// taken says whether the row's place in the primary key is taken.
+// taken says whether the row's place in the primary key is taken, as the key says, or the trigger that
+// keeps rows from being replaced.
 func taken(err error) bool {
 	var e *driver.Error
-	return errors.As(err, &e) && e.Code() == lib.SQLITE_CONSTRAINT_PRIMARYKEY
+	return errors.As(err, &e) && (e.Code() == lib.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == lib.SQLITE_CONSTRAINT_TRIGGER)
 }
