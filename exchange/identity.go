@@ -58,9 +58,7 @@ func (h *Handler) identifiers(m *hl7v2.Message) identifiers {
 // addNumber takes an identifier that is an NHS number by its form, valid or not.
 func (h *Handler) addNumber(ids *identifiers, position int, cx hl7v2.Repetition) {
 	ids.nhs = append(ids.nhs, position)
-	if digits, err := pds.TenDigits(cx.Component(1)); err == nil && len(ids.form) < mostKeys {
-		ids.form = append(ids.form, digits)
-	}
+	ids.form = appendForm(ids.form, cx.Component(1))
 	n, ok := h.nhsNumber(cx.Component(1))
 	if !ok || h.expired(cx) {
 		return
@@ -71,6 +69,14 @@ func (h *Handler) addNumber(ids *identifiers, position int, cx hl7v2.Repetition)
 	if !slices.Contains(ids.valid, n) {
 		ids.valid = append(ids.valid, n)
 	}
+}
+
+// appendForm adds the ten digits of what is an NHS number by form, up to what a search row holds.
+func appendForm(form []string, number string) []string {
+	if digits, err := pds.TenDigits(number); err == nil && len(form) < mostKeys {
+		return append(form, digits)
+	}
+	return form
 }
 
 // nhsNumber reads an NHS number that may be asked about.

@@ -237,9 +237,7 @@ func (q *query) identifier(id map[string]criterion, req *pds.Request) *fault {
 
 // mention notes an NHS number that the question names, be it a wrong one.
 func (q *query) mention(number string) {
-	if digits, err := pds.TenDigits(number); err == nil && len(q.says.form) < mostKeys {
-		q.says.form = append(q.says.form, digits)
-	}
+	q.says.form = appendForm(q.says.form, number)
 }
 
 // authorityAt is where a question names an identifier's authority.

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// commandChain ends the names of the chains that commands write.
-const commandChain = ".cli"
+// CommandChain ends the names of the chains that commands write: policies of the database know it.
+const CommandChain = ".cli"
 
 // beforeDetail is the key of [Facts.Details] that says up to when bodies were dropped.
 const beforeDetail = "before"
@@ -30,7 +30,7 @@ func DroppedBefore(ctx context.Context, a Audit) (latest time.Time, err error) {
 		return time.Time{}, fmt.Errorf("store: dropped before: %w", err)
 	}
 	for _, h := range heads {
-		if !strings.HasSuffix(h.Chain, commandChain) {
+		if !strings.HasSuffix(h.Chain, CommandChain) {
 			continue
 		}
 		for e, err := range a.Events(ctx, Query{Chain: h.Chain, From: 1}) {

@@ -111,6 +111,29 @@ func (k *BodyKeys) Check(known map[uint16]KeyProof) (fresh map[uint16]KeyProof, 
 	return fresh, nil
 }
 
+// AdmitKeys compares the keys with those that a store says it was written with, and tells it of new
+// ones. unkeyed is why the command line, which may have other keys, can read and not write bodies.
+// Errors are those of known and add, and of [BodyKeys.Check].
+func (o Options) AdmitKeys(known func() (map[uint16]KeyProof, error), add func(uint16, KeyProof) error) (unkeyed, err error) {
+	proofs, err := known()
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := o.BodyKeys.Check(proofs)
+	switch {
+	case errors.Is(err, ErrNoBodyKey) && o.Commands():
+		return err, nil
+	case err != nil || o.Commands() || len(fresh) == 0:
+		return nil, err
+	}
+	for number, proof := range fresh {
+		if err := add(number, proof); err != nil {
+			return nil, err
+		}
+	}
+	return o.AdmitKeys(known, add) // another instance may have been quicker
+}
+
 // BodyPlace names where the bodies of a chain's events of an exchange belong. The event's number is
 // not part of it, as a body is encrypted before its event has one: which of the exchange's own
 // bodies is whose is for the digests in the chain to say.

@@ -121,7 +121,7 @@ type Options struct {
 
 // Commands tells whether the chain is that of the command line. It need not have the newest body key
 // to read, nor writes down new ones.
-func (o Options) Commands() bool { return strings.HasSuffix(o.Chain, commandChain) }
+func (o Options) Commands() bool { return strings.HasSuffix(o.Chain, CommandChain) }
 
 // HasBodies tells whether some entry has bodies.
 func (c Commit) HasBodies() bool {

@@ -61,11 +61,8 @@ func act(ctx context.Context, c console, fs *flag.FlagSet, actions map[string]ac
 	return usageError("say one of " + known)
 }
 
-// cliSuffix ends the names of the chains that commands write: policies of the database know it.
-const cliSuffix = ".cli"
-
 // cliChain is the chain that the commands write: the service holds its own.
-func cliChain(cfg *config) string { return cfg.Chain + cliSuffix }
+func cliChain(cfg *config) string { return cfg.Chain + store.CommandChain }
 
 // startStore opens the store for one command and waits for the commands' chain. The caller
 // closes it.
@@ -78,7 +75,7 @@ func startStore(ctx context.Context, cfg *config, c console) (store.Store, error
 	if err := startWithin(ctx, db, startWait); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return signed{db, thisBuild().Version + " " + thisBuild().Commit, cfg.digest()}, nil
+	return signed{db, thisBuild().String(), cfg.digest()}, nil
 }
 
 // signed is a store of a command. Its chain has no row of a start that says what program writes, and

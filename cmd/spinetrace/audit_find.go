@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"flag"
@@ -54,7 +53,7 @@ func auditFind(ctx context.Context, c console, args []string) error {
 func (q *inquiry) flags(fs *flag.FlagSet) {
 	fs.Var(digitsFlag(&q.number), "nhs-number", "this NHS `number` was sent, be its check digit right or wrong, or Spine was asked about it or named\nit; or one that Spine has tied to it because the one was superseded by the other")
 	fs.StringVar(&q.localID, "local-id", "", "about the patient with this local `number`, or with one that was merged into it or it into")
-	fs.BoolVar(&q.exact, "exact", false, "only these numbers, none that is tied to them")
+	q.flag(fs)
 	fs.StringVar(&q.search.ControlID, "control-id", "", "with this MSH-10, `ID`")
 	fs.StringVar(&q.search.MessageID, "message-id", "", "in which the back end was asked or answered under this `ID`: wsa:MessageID, tracking id,\npayload id, X-Request-ID, X-Correlation-ID; or from which an A31 with this MSH-10 followed")
 	fs.StringVar(&q.search.User, "user", "", "on behalf of this `name`: EVN-5, or who used the command line; system is nobody")
@@ -69,14 +68,11 @@ func (q *inquiry) flags(fs *flag.FlagSet) {
 
 // read makes the search of the flags.
 func (q *inquiry) read() error {
-	if q.exact && !q.is() {
-		return usageError("--exact goes with --nhs-number or --local-id")
-	}
 	q.search.Sender = strings.TrimRight(q.given.sender, "^")
 	if strings.HasPrefix(q.given.sender, "^") {
 		return usageError("--sender begins with the application; write APPLICATION or APPLICATION^FACILITY")
 	}
-	return cmp.Or(q.readOutcome(), q.readTimes(), q.readPlace(), q.readAfter())
+	return cmp.Or(q.check(), q.readOutcome(), q.readTimes(), q.readPlace(), q.readAfter())
 }
 
 func (q *inquiry) readOutcome() error {
@@ -211,7 +207,7 @@ func (q *inquiry) page(ctx context.Context, db store.Audit) (found []store.Excha
 	if err != nil {
 		return nil, false, err
 	}
-	slices.SortFunc(found, func(a, b store.Exchange) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+	slices.SortFunc(found, func(a, b store.Exchange) int { return compareIDs(b.ID, a.ID) })
 	found = slices.CompactFunc(found, func(a, b store.Exchange) bool { return a.ID == b.ID })
 	if more = len(found) > q.most; more {
 		found = found[:q.most]

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"maps"
@@ -21,13 +20,12 @@ func reportLooks(ctx context.Context, c console, args []string) error {
 	fs.StringVar(&l.user, "user", "", "only looks of this `name`")
 	fs.Var(digitsFlag(&l.number), "nhs-number", "only looks at the patient with this NHS `number`, or with one that Spine has tied to it")
 	fs.StringVar(&l.localID, "local-id", "", "only looks at the patient with this local `number`, or with one that was merged into it or it into")
-	fs.BoolVar(&l.exact, "exact", false, "only these numbers, none that is tied to them")
-	err := r.parse(fs, c, args, "720h")
-	if err != nil {
+	l.flag(fs)
+	if err := r.parse(fs, c, args, "720h"); err != nil {
 		return err
 	}
-	if l.exact && !l.is() {
-		return usageError("--exact goes with --nhs-number or --local-id")
+	if err := l.check(); err != nil {
+		return err
 	}
 	return reading(ctx, c, func(db store.Store) error {
 		if err := l.collect(ctx, db, r.period); err != nil {
@@ -83,7 +81,7 @@ func (l *looks) collect(ctx context.Context, db store.Store, p period) error {
 		return err
 	}
 	for _, head := range heads {
-		if !strings.HasSuffix(head.Chain, cliSuffix) {
+		if !strings.HasSuffix(head.Chain, store.CommandChain) {
 			continue
 		}
 		var failed error
@@ -158,7 +156,7 @@ func (l *looks) at(filters map[string]string, about []store.ID) bool {
 	}
 	for word := range strings.FieldsSeq(filters["shown"] + " " + filters["exchange"]) {
 		id, err := parseID(word)
-		if _, ours := slices.BinarySearchFunc(about, id, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) }); err == nil && ours {
+		if _, ours := slices.BinarySearchFunc(about, id, compareIDs); err == nil && ours {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spinetrace/store"
 )
 
 // checkConfig prints every fault in the settings.
@@ -159,8 +161,8 @@ func noStore(ctx context.Context, cfg *config) string {
 	return ""
 }
 
-// tryBodyKeys compares the keys of the settings with those that the store was written with.
-func tryBodyKeys(ctx context.Context, cfg *config) (string, error) {
+// intoStore looks into the store, if there is one, and writes nothing.
+func intoStore(ctx context.Context, cfg *config, look func(store.Store) (string, error)) (string, error) {
 	if why := noStore(ctx, cfg); why != "" {
 		return why, nil
 	}
@@ -169,30 +171,31 @@ func tryBodyKeys(ctx context.Context, cfg *config) (string, error) {
 		return "", err
 	}
 	defer func() { _ = db.Close() }() // nothing was written
-	if err := db.Unkeyed(); err != nil {
-		return "", fmt.Errorf("%w; serve does not start without it", err)
-	}
-	return "none is missing or another", nil
+	return look(db)
+}
+
+// tryBodyKeys compares the keys of the settings with those that the store was written with.
+func tryBodyKeys(ctx context.Context, cfg *config) (string, error) {
+	return intoStore(ctx, cfg, func(db store.Store) (string, error) {
+		if err := db.Unkeyed(); err != nil {
+			return "", fmt.Errorf("%w; serve does not start without it", err)
+		}
+		return "none is missing or another", nil
+	})
 }
 
 // tryOutbox looks for letters that nobody would deliver.
 func tryOutbox(ctx context.Context, cfg *config) (string, error) {
-	if why := noStore(ctx, cfg); why != "" {
-		return why, nil
-	}
-	db, err := startStore(ctx, cfg, console{Err: io.Discard})
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = db.Close() }() // nothing was written
-	lost, err := stranded(ctx, db, cfg.destinations())
-	switch {
-	case err != nil:
-		return "", err
-	case len(lost) > 0:
-		return "", warning(lost)
-	}
-	return "nothing waits for a destination that is not configured", nil
+	return intoStore(ctx, cfg, func(db store.Store) (string, error) {
+		lost, err := stranded(ctx, db, cfg.destinations())
+		switch {
+		case err != nil:
+			return "", err
+		case len(lost) > 0:
+			return "", warning(lost)
+		}
+		return "nothing waits for a destination that is not configured", nil
+	})
 }
 
 func tryListener(_ context.Context, cfg *config) (string, error) {

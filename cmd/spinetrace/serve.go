@@ -482,7 +482,7 @@ func (s *service) startEntry(f footing) store.Entry {
 		host = "unknown"
 	}
 	return store.Entry{Kind: store.Started, Facts: store.Facts{
-		Version: thisBuild().Version + " " + thisBuild().Commit, Host: host, Config: f.digest, Details: f.details(),
+		Version: thisBuild().String(), Host: host, Config: f.digest, Details: f.details(),
 	}}
 }
 

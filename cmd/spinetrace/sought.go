@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,18 @@ type sought struct {
 
 // is tells whether a patient is meant.
 func (s *sought) is() bool { return s.number != "" || s.localID != "" }
+
+// flag adds the one that keeps to the numbers as they are.
+func (s *sought) flag(fs *flag.FlagSet) {
+	fs.BoolVar(&s.exact, "exact", false, "only these numbers, none that is tied to them")
+}
+
+func (s *sought) check() error {
+	if s.exact && !s.is() {
+		return usageError("--exact goes with --nhs-number or --local-id")
+	}
+	return nil
+}
 
 // widen looks for what is tied to what was asked for.
 func (s *sought) widen(ctx context.Context, db store.Store) (err error) {
@@ -55,9 +68,12 @@ func (s *sought) exchanges(ctx context.Context, db store.Audit, search store.Sea
 	err := s.each(search, func(search store.Search) error {
 		return eachFound(ctx, db, search, func(x store.Exchange) { ids = append(ids, x.ID) })
 	})
-	slices.SortFunc(ids, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, compareIDs)
 	return slices.Compact(ids), err
 }
+
+// compareIDs orders ids as stores do: by the time they were made.
+func compareIDs(a, b store.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // filters adds to what the record says was looked for.
 func (s *sought) filters(more map[string]string) map[string]string {

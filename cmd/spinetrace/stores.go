@@ -99,7 +99,7 @@ func sqliteExists(dsn string) error {
 // sqliteMigrate starts the store, which makes the file and brings it up to date, on the
 // chain of the commands: a service may be writing its own.
 func sqliteMigrate(ctx context.Context, cfg *config) ([]string, error) {
-	s, err := sqlite.Open(sqlitePath(cfg.Store.Reveal()), store.Options{Chain: cfg.Chain + ".cli"})
+	s, err := sqlite.Open(sqlitePath(cfg.Store.Reveal()), store.Options{Chain: cliChain(cfg)})
 	if err != nil {
 		return nil, err
 	}

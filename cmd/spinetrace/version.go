@@ -31,6 +31,9 @@ func thisBuild() build {
 	return b
 }
 
+// String is how the journal names a build.
+func (b build) String() string { return b.Version + " " + b.Commit }
+
 func revision(info *debug.BuildInfo) string {
 	var rev, dirty string
 	for _, s := range info.Settings {

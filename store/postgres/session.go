@@ -282,29 +282,20 @@ func (s *Store) pooled(ctx context.Context, w *session) error {
 	return nil
 }
 
-// checkKeys compares the keys of bodies with those that the store was written with, and tells it of new
-// ones. unkeyed is why a command may read and not write bodies.
-func (w *session) checkKeys(o store.Options) (unkeyed, err error) {
-	known, err := w.knownKeys()
-	if err != nil {
-		return nil, err
+// admitKeys compares the keys of bodies with those that the store was written with; see
+// [store.Options.AdmitKeys]. That they do not fit, time does not mend.
+func (w *session) admitKeys(o store.Options) (unkeyed, err error) {
+	unkeyed, err = o.AdmitKeys(w.knownKeys, w.addKey)
+	if errors.Is(err, store.ErrNoBodyKey) || errors.Is(err, store.ErrOtherBodyKey) {
+		err = lasting{err}
 	}
-	fresh, err := o.BodyKeys.Check(known)
-	switch {
-	case errors.Is(err, store.ErrNoBodyKey) && o.Commands():
-		return err, nil
-	case err != nil:
-		return nil, lasting{err}
-	case o.Commands() || len(fresh) == 0:
-		return nil, nil
-	}
-	for number, proof := range fresh {
-		const add = "insert into body_key (number, proof) values ($1, $2) on conflict do nothing"
-		if _, err := w.conn.ExecContext(forever(), add, int16(number), proof[:]); err != nil {
-			return nil, clean(err)
-		}
-	}
-	return w.checkKeys(o) // another instance may have been quicker
+	return unkeyed, err
+}
+
+func (w *session) addKey(number uint16, proof store.KeyProof) error {
+	const add = "insert into body_key (number, proof) values ($1, $2) on conflict do nothing"
+	_, err := w.conn.ExecContext(forever(), add, int16(number), proof[:])
+	return clean(err)
 }
 
 func (w *session) knownKeys() (map[uint16]store.KeyProof, error) {

@@ -188,7 +188,7 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	if err != nil {
 		return err
 	}
-	unkeyed, err := sess.checkKeys(s.opts)
+	unkeyed, err := sess.admitKeys(s.opts)
 	if err != nil {
 		return err
 	}

@@ -72,32 +72,11 @@ func (w *writer) setUp(ctx context.Context, o store.Options) (err error) {
 	if w.chain, w.head, err = scanHead(w.conn.QueryRowContext(ctx, selectHeads+`where c.name = ?`, o.Chain)); err != nil {
 		return err
 	}
-	return w.checkKeys(ctx, o)
-}
-
-// checkKeys compares the keys of bodies with those that the store was written with, and tells it of new
-// ones.
-func (w *writer) checkKeys(ctx context.Context, o store.Options) error {
-	known, err := w.knownKeys(ctx)
-	if err != nil {
+	w.unkeyed, err = o.AdmitKeys(func() (map[uint16]store.KeyProof, error) { return w.knownKeys(ctx) }, func(number uint16, proof store.KeyProof) error {
+		_, err := w.conn.ExecContext(ctx, "insert into body_key (number, proof) values (?, ?) on conflict do nothing", number, proof[:])
 		return err
-	}
-	fresh, err := o.BodyKeys.Check(known)
-	switch {
-	case errors.Is(err, store.ErrNoBodyKey) && o.Commands():
-		w.unkeyed = err
-		return nil
-	case err != nil:
-		return err
-	case o.Commands() || len(fresh) == 0:
-		return nil
-	}
-	for number, proof := range fresh {
-		if _, err := w.conn.ExecContext(ctx, "insert into body_key (number, proof) values (?, ?)", number, proof[:]); err != nil {
-			return err
-		}
-	}
-	return w.checkKeys(ctx, o) // another instance may have been quicker
+	})
+	return err
 }
 
 func (w *writer) knownKeys(ctx context.Context) (map[uint16]store.KeyProof, error) {
