@@ -90,10 +90,10 @@ func TestJudge(t *testing.T) {
 	}{
 		"written":                   {nil, written},
 		"a claim was there":         {&pq.Error{Code: "23505", Table: "seen"}, duplicate},
-		"a reply was there":         {&pq.Error{Code: "23505", Table: "reply_2026_11"}, closed},
+		"a reply was there":         {&pq.Error{Code: "23505", Table: "reply_2026"}, closed},
 		"another writer's number":   {&pq.Error{Code: "23505", Table: "event_2026_11"}, unknown},
 		"no partition":              {&pq.Error{Code: "23514", Table: "event"}, unknown},
-		"a value too long to index": {&pq.Error{Code: "54000", Table: "exchange_2026_11", Constraint: "exchange_control_id"}, refused},
+		"a value too long to index": {&pq.Error{Code: "54000", Table: "exchange_2026", Constraint: "exchange_control_id"}, refused},
 		"connection gone":           {driver.ErrBadConn, unknown},
 		"connection broken":         {io.ErrUnexpectedEOF, unknown},
 	} {

@@ -14,8 +14,8 @@ import (
 // what is asked: a search must never read a table from end to end.
 const searchers = 2
 
-// Search implements [store.Audit]. First it finds ids, which may be of any month, and only then reads
-// about them, in the months they are of.
+// Search implements [store.Audit]. First it finds ids, which may be of any year, and only then reads
+// about them, in the years they are of.
 func (s *Store) Search(ctx context.Context, q store.Search) ([]store.Exchange, error) {
 	q = q.Fit()
 	var found []store.Exchange
