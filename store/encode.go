@@ -92,6 +92,7 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendText(b, `,"software":`, f.Version)
 	b = appendText(b, `,"configuration":`, f.Config)
 	b = appendText(b, `,"host":`, f.Host)
+	b = appendText(b, `,"login":`, f.Login)
 	b = appendMap(b, `,"filters":`, f.Filters)
 	b = appendNumber(b, `,"rows":`, int64(f.Rows))
 	b = appendNumber(b, `,"from":`, f.From)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -75,14 +76,14 @@ func startStore(ctx context.Context, cfg *config, c console) (store.Store, error
 	if err := startWithin(ctx, db, startWait); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return signed{db, thisBuild().String(), cfg.digest()}, nil
+	return signed{db, thisBuild().String(), cfg.digest(), hostname(), osUser()}, nil
 }
 
-// signed is a store of a command. Its chain has no row of a start that says what program writes, and
-// with which settings: so every row does.
+// signed is a store of a command. Its chain has no row of a start that says what program writes, where
+// and with which settings: so every row does. A name that was given by --as has the login beside it.
 type signed struct {
 	store.Store
-	software, configuration string
+	software, configuration, host, login string
 }
 
 // Commit implements [store.Journal].
@@ -90,7 +91,10 @@ func (s signed) Commit(ctx context.Context, c store.Commit) (store.Receipt, erro
 	c.Entries = slices.Clone(c.Entries)
 	for i := range c.Entries {
 		f := &c.Entries[i].Facts
-		f.Version, f.Config = s.software, s.configuration
+		f.Version, f.Config, f.Host = s.software, s.configuration, s.host
+		if f.User != "" && f.User != s.login {
+			f.Login = s.login
+		}
 	}
 	return s.Store.Commit(ctx, c)
 }
@@ -132,6 +136,22 @@ func reading(ctx context.Context, c console, read func(store.Store) error) error
 	}
 	return errors.Join(read(db), db.Close())
 }
+
+// headsOf returns the heads of the chain of a name, or of all. That there is none of the name is an
+// error: an empty list would be true, and mislead.
+func headsOf(ctx context.Context, db store.Audit, chain string) ([]store.Head, error) {
+	heads, err := db.Heads(ctx)
+	if err != nil || chain == "" {
+		return heads, err
+	}
+	heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != chain })
+	if len(heads) == 0 {
+		return nil, errNoChain
+	}
+	return heads, nil
+}
+
+var errNoChain = errors.New("the journal has no chain of that name; audit head lists them")
 
 // look records that somebody is about to be shown rows of the journal. Nothing is shown
 // unless it returns nil.
@@ -182,6 +202,15 @@ func escaped(text []byte) []byte {
 		text = text[size:]
 	}
 	return out
+}
+
+// hostname is where this process runs.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
 }
 
 // osUser is who runs this process, in the words of the operating system.

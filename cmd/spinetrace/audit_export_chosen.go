@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"iter"
-	"slices"
 	"time"
 
 	"spinetrace/store"
@@ -24,15 +22,9 @@ type selection struct {
 // prepare finds where to read. Of a patient it keeps the ids of the exchanges; of everybody
 // a number for each chain.
 func (s *selection) prepare(ctx context.Context, db store.Store) error {
-	heads, err := db.Heads(ctx)
+	heads, err := headsOf(ctx, db, s.chain)
 	if err != nil {
 		return err
-	}
-	if s.chain != "" {
-		heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != s.chain })
-		if len(heads) == 0 {
-			return errors.New("the journal has no chain of that name")
-		}
 	}
 	if s.is() {
 		return s.findExchanges(ctx, db)

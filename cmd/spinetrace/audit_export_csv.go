@@ -57,6 +57,7 @@ var exportColumns = []struct {
 	{"software", func(r exportRow) string { return r.facts.Version }},
 	{"configuration", func(r exportRow) string { return r.facts.Config }},
 	{"host", func(r exportRow) string { return r.facts.Host }},
+	{"login", func(r exportRow) string { return r.facts.Login }},
 	{"filters", func(r exportRow) string { return object(r.facts.Filters) }},
 	{"rows", func(r exportRow) string { return number(int64(r.facts.Rows)) }},
 	{"from", func(r exportRow) string { return number(r.facts.From) }},

@@ -511,6 +511,33 @@ func TestAuditExportBrokenOff(t *testing.T) {
 	}
 }
 
+// TestReaderLeaves: how many rows went into a pipe that nobody reads any more is recorded like any.
+func TestReaderLeaves(t *testing.T) {
+	j := newJournal(t)
+	for _, args := range []string{"audit export --format csv", "audit find"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd := swift.command(t, map[string]string{"STORE": "sqlite:" + j.path}, strings.Fields(args)...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		err = cmd.Run()
+		w.Close()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || stderr.Len() > 0 {
+			t.Errorf("%s: %v, stderr %q; want exit code %d and no word", args, err, &stderr, exitFailed)
+		}
+	}
+	var got []string
+	for _, f := range j.looks(t) {
+		got = append(got, strings.TrimSpace(f.Filters["command"]+" "+f.Filters["export"]))
+	}
+	if diff := cmp.Diff([]string{"audit export begins", "audit export broken off", "audit find"}, got); diff != "" {
+		t.Errorf("looks (-want +got):\n%s", diff)
+	}
+}
+
 func TestAuditExportInterrupted(t *testing.T) {
 	j := newJournal(t)
 	db := j.open(t, "main.cli")

@@ -141,6 +141,9 @@ func (q *inquiry) readAfter() error {
 
 // run finds, records the look, and only then shows.
 func (q *inquiry) run(ctx context.Context, w io.Writer, db store.Store) error {
+	if _, err := headsOf(ctx, db, q.search.Chain); err != nil {
+		return err
+	}
 	if err := q.widen(ctx, db); err != nil {
 		return err
 	}

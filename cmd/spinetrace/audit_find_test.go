@@ -260,6 +260,9 @@ func TestTAUD05c(t *testing.T) {
 	var got []string
 	for _, f := range j.looks(t) {
 		got = append(got, fmt.Sprintf("%s: %s: %d", f.User, pairs(f.Filters), f.Rows))
+		if f.Login != osUser() || f.Host != hostname() {
+			t.Errorf("recorded as by %q on %q; --as takes the place of no login", f.Login, f.Host)
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("looks (-want +got):\n%s", diff)
@@ -318,6 +321,15 @@ func TestAuditFindUsage(t *testing.T) {
 		if strings.Contains(errs, "99900000") {
 			t.Errorf("%s: the number is repeated: %s", args, errs)
 		}
+	}
+}
+
+// TestAuditFindInNoChain: that nothing was found in a chain that there is not would mislead.
+func TestAuditFindInNoChain(t *testing.T) {
+	newJournal(t)
+	code, out, errs := runCommand("audit", "find", "--chain", "other")
+	if code != exitFailed || !strings.Contains(errs, errNoChain.Error()) || out != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
 }
 

@@ -307,6 +307,7 @@ func printable(s string) string {
 func factRows(f store.Facts) []factRow {
 	return []factRow{
 		{"who", f.User},
+		{"logged in as", f.Login},
 		{"role profile", f.Role},
 		{"looked for", pairs(f.Filters)},
 		{"rows shown", number(int64(f.Rows))},

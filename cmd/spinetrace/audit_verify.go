@@ -270,7 +270,7 @@ func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, err
 	}
 	heads = slices.DeleteFunc(heads, func(h store.Head) bool { return h.Chain != v.chain })
 	if len(heads) == 0 {
-		return nil, errors.New("the journal has no chain of that name")
+		return nil, errNoChain
 	}
 	return heads, nil
 }

@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/signal"
@@ -31,6 +32,8 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once: an operator who insists is obeyed.
 	context.AfterFunc(ctx, stop)
+	// Whoever reads our output may leave, as head does: how much was shown is recorded before we end.
+	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Person: isTerminal(os.Stderr)}))
 }
 
@@ -94,8 +97,19 @@ func run(ctx context.Context, args []string, c console) int {
 		fmt.Fprintf(c.Err, "spinetrace %s: %s; `spinetrace %s -h` shows the usage\n", args[0], wrong, withUsage(args))
 		return exitUsage
 	}
-	fmt.Fprintf(c.Err, "spinetrace %s: %s\n", args[0], err)
+	if !readerLeft(err) {
+		fmt.Fprintf(c.Err, "spinetrace %s: %s\n", args[0], err)
+	}
 	return exitFailed
+}
+
+// readerLeft tells whether all that went wrong is that nobody reads our output any more.
+func readerLeft(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !readerLeft(err) })
+	}
+	var wrote *fs.PathError
+	return errors.As(err, &wrote) && wrote.Path == os.Stdout.Name() && errors.Is(wrote, syscall.EPIPE)
 }
 
 // plainly puts the other ways to ask for help or the version as commands: `help send`,

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -477,12 +476,8 @@ func (s *service) insist(ctx context.Context, do func() error) error {
 
 // startEntry is the first row of this run, with what it stands on.
 func (s *service) startEntry(f footing) store.Entry {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	return store.Entry{Kind: store.Started, Facts: store.Facts{
-		Version: thisBuild().String(), Host: host, Config: f.digest, Details: f.details(),
+		Version: thisBuild().String(), Host: hostname(), Config: f.digest, Details: f.details(),
 	}}
 }
 
