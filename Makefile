@@ -43,8 +43,9 @@ crossbuild: ## bin/spinetrace-OS-ARCH for the other machines we support
 	GOOS=windows GOARCH=amd64 $(GOBUILD) -o bin/spinetrace-windows-amd64.exe ./cmd/spinetrace
 
 .PHONY: lint
-lint: ## format, vet, staticcheck and the rest of .golangci.yml
+lint: ## format, vet (for Windows, too), staticcheck and the rest of .golangci.yml
 	go run $(GOLANGCI_LINT) run
+	GOOS=windows go vet ./...
 
 .PHONY: bench
 bench: ## benchmarks; BENCH=REGEXP and PKG=./hl7v2 narrow them

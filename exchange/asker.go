@@ -46,7 +46,7 @@ func (h *Handler) attended(m *hl7v2.Message, p plan) plan {
 		return p
 	}
 	user, role := h.user(m), said(m, h.RoleFields)
-	if strings.EqualFold(user, store.System) { // nobody can be the system by saying so
+	if store.IsSystem(user) {
 		user = ""
 	}
 	p.request.User, p.request.Role = user, role

@@ -207,7 +207,7 @@ func (x *exchange) opening() *store.Opening {
 		LocalID: x.facts.LocalID, NHSNumber: x.facts.NHSSent, User: x.facts.User,
 		NHSNumbers: x.numbers, LocalIDs: x.locals,
 	}
-	if o.User == store.System {
+	if store.IsSystem(o.User) {
 		o.User = "" // as if nobody had been named
 	}
 	if x.m != nil && !x.plan.unclaimed {

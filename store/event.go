@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -117,6 +118,9 @@ func ParseOutcome(s string) (Outcome, bool) {
 // System is the user of what nobody asked for: the service did it by itself, or for a system that
 // named no person.
 const System = "system"
+
+// IsSystem tells whether a name would be read as [System], in any case: nobody is it by saying so.
+func IsSystem(name string) bool { return strings.EqualFold(name, System) }
 
 // Facts are what an event says, beside its place in the chain. Empty ones are left out of
 // the document. Texts are as they came; the true bytes are in the bodies.

@@ -57,7 +57,8 @@ func (w *Walk) locked(e Event, key int) error {
 // column equal to its place in the document and, if bodies is true, each body's size and
 // digest. Bodies of exchanges that began before [DroppedBefore] may be missing, and those whose keys
 // are not given are counted. It stops at the first break, which is a [*Break]; other errors mean
-// that the chain could not be read. progress, if not nil, is called now and then.
+// that the chain could not be read. How far the chain should get is for the caller to compare, with [Audit.Heads]
+// and what was kept elsewhere. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
 	w := Walk{Head: Head{Chain: chain}}
 	check, links, latest := bodyCheck{audit: a}, linkCheck{}, make(map[string]Head)

@@ -50,11 +50,8 @@ func act(ctx context.Context, c console, fs *flag.FlagSet, actions map[string]ac
 		return do(ctx, c, rest)
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(actions)), ", ")
-	if strings.ContainsAny(name, "0123456789") { // it may be a patient's number
+	if name != "" { // not repeated: it may be a patient's name or number
 		return usageError("that is no action; there are " + known)
-	}
-	if name != "" {
-		return usageError(fmt.Sprintf("%q is unknown; there are %s", name, known))
 	}
 	if err := parse(fs, c, args, 0); err != nil {
 		return err

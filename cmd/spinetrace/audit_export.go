@@ -44,6 +44,9 @@ type sink interface {
 	left() (note string, fault error)
 }
 
+// exportBegins is what the first of the two records of an export says of it.
+const exportBegins = "begins"
+
 // exportFormats are what `audit export` can write.
 var exportFormats = map[string]func(x *exporting, db store.Store, t *target) (sink, error){
 	"csv":  newCSVSink,
@@ -132,7 +135,7 @@ func (x *exporting) run(ctx context.Context, c console, db store.Store) error {
 	if err := x.chosen.prepare(ctx, db); err != nil {
 		return err
 	}
-	if err := look(ctx, db, x.who, x.filters("begins"), 0); err != nil {
+	if err := look(ctx, db, x.who, x.filters(exportBegins), 0); err != nil {
 		return err
 	}
 	p := &progress{w: c.Err, start: time.Now(), shown: x.progress || isTerminal(c.Err)}

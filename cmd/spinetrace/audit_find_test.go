@@ -311,6 +311,7 @@ func TestAuditFindUsage(t *testing.T) {
 		"--most 0":                             "--most must be 1 or more",
 		"--json --csv":                         "exclude each other",
 		"--as=":                                "--as must name",
+		"--as System":                          "--as must name a person",
 		"C1":                                   "there is an argument that belongs to no flag",
 		"--nhs-number 999000001X --from 24h --as me": "not an NHS number",
 	} {

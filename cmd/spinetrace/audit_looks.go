@@ -130,8 +130,27 @@ func (l *looks) add(e store.Event, about []store.ID) {
 	}
 	delete(row.Filters, "command")
 	delete(row.Filters, "report")
+	if l.ended(row) {
+		return
+	}
 	l.rows = append(l.rows, row)
 	l.dates.add(row.Command, dayOf(e.At), 1)
+}
+
+// ended puts the end of an export into the row of its beginning, if that is listed: they are one look.
+func (l *looks) ended(end lookRow) bool {
+	if end.Filters["export"] == "" || end.Filters["export"] == exportBegins {
+		return false
+	}
+	begins := maps.Clone(end.Filters)
+	begins["export"] = exportBegins
+	for i, r := range slices.Backward(l.rows) {
+		if r.User == end.User && r.Command == end.Command && maps.Equal(r.Filters, begins) {
+			l.rows[i].Rows, l.rows[i].Filters = end.Rows, end.Filters
+			return true
+		}
+	}
+	return false
 }
 
 // asked tells whether filters name one of the patient's numbers.

@@ -301,7 +301,7 @@ func TestAuditUsage(t *testing.T) {
 		says string
 	}{
 		{"audit", exitUsage, "say one of drop-bodies, export, find, head, reindex, report, show, verify"},
-		{"audit seek X", exitUsage, `"seek" is unknown; there are drop-bodies, export, find, head, reindex, report, show, verify`},
+		{"audit seek X", exitUsage, `that is no action; there are drop-bodies, export, find, head, reindex, report, show, verify`},
 		{"audit show", exitUsage, "no control id"},
 		{"audit show A B", exitUsage, "there are too many arguments; the command takes 1 beside flags"},
 		{"audit show --seq main", exitUsage, "write CHAIN:N"},

@@ -303,6 +303,15 @@ func printable(s string) string {
 	}, s)
 }
 
+// printableLines is printable for a text of several lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // factRows puts facts into the order and the words in which people read them.
 func factRows(f store.Facts) []factRow {
 	return []factRow{

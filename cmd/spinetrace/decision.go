@@ -49,7 +49,7 @@ func checkWho(who, does string) error {
 	if who == "" {
 		return usageError("--as must name who " + does)
 	}
-	if who == store.System {
+	if store.IsSystem(who) {
 		return usageError("--as must name a person; " + store.System + " is the service itself")
 	}
 	return checkNote("--as", who)

@@ -173,7 +173,7 @@ func TestItemsUsage(t *testing.T) {
 		says string
 	}{
 		{"items", exitUsage, "say one of close, list, show"},
-		{"items find", exitUsage, `"find" is unknown; there are close, list, show`},
+		{"items find", exitUsage, `that is no action; there are close, list, show`},
 		{"items list --kind gossip", exitUsage, "--kind is not one of shared number, "},
 		{"items list --authority RXX", exitUsage, "--authority goes with --local-id"},
 		{"items list --most 0", exitUsage, "--most must be 1 or more"},

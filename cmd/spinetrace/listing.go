@@ -155,7 +155,7 @@ func lastLine(rows, pages int) string {
 func (p page[R]) text(w io.Writer) error {
 	fmt.Fprintln(w, confidential)
 	for _, note := range p.notes {
-		fmt.Fprintln(w, "\n"+note)
+		fmt.Fprintln(w, "\n"+printableLines(note))
 	}
 	if len(p.rows) == 0 {
 		_, err := fmt.Fprintln(w, "\n"+p.none)

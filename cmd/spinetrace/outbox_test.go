@@ -148,7 +148,7 @@ func TestOutboxUsage(t *testing.T) {
 	backlogStore(t)
 	for _, tt := range []struct{ args, says string }{
 		{"outbox", "say one of drop, list, retry"},
-		{"outbox post", `"post" is unknown; there are drop, list, retry`},
+		{"outbox post", `that is no action; there are drop, list, retry`},
 		{"outbox list --state lost", "--state is not one of delivered, dropped, parked, waiting"},
 		{"outbox list --json --csv", "exclude each other"},
 		{"outbox retry", "give the positions of letters, or --all-parked"},

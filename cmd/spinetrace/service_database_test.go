@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"spinetrace/hl7v2"
@@ -84,12 +83,12 @@ func freeze(t *testing.T, dsn string) (thaw func()) {
 	}
 	thaw = sync.OnceFunc(func() {
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGCONT) // it may have ended
+			_ = pgtest.Resume(pid) // it may have ended
 		}
 	})
 	t.Cleanup(thaw)
 	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		if err := pgtest.Suspend(pid); err != nil {
 			t.Fatal(err)
 		}
 	}

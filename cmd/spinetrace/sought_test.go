@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"spinetrace/store"
 )
 
@@ -223,6 +225,25 @@ func TestReportLooksUsage(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, says) || out != "" || strings.Contains(errs, "99900000") {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %q", args, code, out, errs, says)
 		}
+	}
+}
+
+// TestReportLooksCountsAnExportOnce: its two records are one look; one that was not ended stands alone.
+func TestReportLooksCountsAnExportOnce(t *testing.T) {
+	j := newJournal(t)
+	export(t, "--format", "csv")
+	db := j.open(t, "main.cli")
+	keep(t, db, store.Commit{Entries: []store.Entry{{Kind: store.Looked, Facts: store.Facts{
+		User: "auditor", Filters: map[string]string{"command": "audit export", "format": "csv", "export": exportBegins},
+	}}}})
+	closeStore(t, db)
+	var got []string
+	for _, row := range jsonRows(t, commandOut("audit", "report", "looks", "--user", "auditor", "--json")) {
+		filters, _ := row["filters"].(map[string]any)
+		got = append(got, fmt.Sprint(row["command"], " ", filters["export"], " ", row["rows"]))
+	}
+	if diff := cmp.Diff([]string{"audit export begins 0", "audit export complete 7"}, got); diff != "" {
+		t.Errorf("looks (-want +got):\n%s", diff)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -71,8 +72,16 @@ func TestTerminalsAreSpared(t *testing.T) {
 	j := emptyJournal(t)
 	db := j.open(t, "main")
 	exchangedFrame(t, db, "MSH|^~\\&|"+nasty+"\r", store.Facts{ControlID: "C1", Application: nasty, LocalID: nasty, Type: "ADT^A28", Outcome: "not traced", Reason: nasty})
+	into, away := store.PatientKey{LocalID: "MNEW"}, store.PatientKey{LocalID: nasty}
+	keep(t, db, store.Commit{Exchange: store.NewID(), Entries: []store.Entry{{Kind: store.Finished}}, Patients: []store.Patient{
+		{Key: away, Moved: store.Moved{At: time.Now(), Exchange: store.NewID(), Into: into}},
+	}})
 	closeStore(t, db)
+	if _, out, _ := runCommand("audit", "find", "--local-id", "MNEW"); !strings.Contains(out, "was merged into the other") {
+		t.Fatalf("nothing is said of a merge: %q", out)
+	}
 	for _, command := range []string{
+		"find --local-id MNEW", "find --local-id MNEW --csv", "find --local-id MNEW --json", "report looks --local-id MNEW",
 		"find", "find --csv", "find --json", "show C1", "show C1 --csv", "show C1 --json", "show C1 --bodies", "export --format csv", "export --format fhir",
 		"report volume", "report volume --csv", "report volume --json", "report quality", "report quality --csv", "report quality --json",
 		"verify", "verify --json", "head", "head --json",

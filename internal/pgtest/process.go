@@ -241,3 +241,9 @@ func (p *process) tail() string {
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-20):], []byte("\n")))
 }
+
+// Suspend stops a process until [Resume] wakes it: it neither answers nor hangs up.
+func Suspend(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
+
+// Resume wakes a process that [Suspend] has stopped.
+func Resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }

@@ -20,3 +20,9 @@ func (p *process) interrupt(time.Duration) error { return errWindows }
 func (p *process) kill(time.Duration) error      { return errWindows }
 func (p *process) end(keep bool) error           { return errWindows }
 func (p *process) tail() string                  { return "" }
+
+// Suspend is for Unix only.
+func Suspend(pid int) error { return errWindows }
+
+// Resume is for Unix only.
+func Resume(pid int) error { return errWindows }

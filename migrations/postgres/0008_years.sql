@@ -39,16 +39,19 @@ declare
   parent text;
   months text[];
   leaf   text;
+  listed text;
 begin
   foreach parent in array array['exchange', 'reply', 'ending', 'mention'] loop
     select array_agg(inhrelid::regclass::text order by inhrelid::regclass::text) into months
       from pg_inherits where inhparent = parent::regclass;
+    select string_agg(quote_ident(attname), ', ' order by attnum) into listed
+      from pg_attribute where attrelid = parent::regclass and attnum > 0 and not attisdropped;
     foreach leaf in array months loop
       execute format('alter table %I detach partition %s', parent, leaf);
     end loop;
     foreach leaf in array months loop
       perform spinetrace_partition(parent, to_timestamp(right(leaf, 7) || '+00', 'YYYY_MMTZH'));
-      execute format('insert into %I select * from %s', parent, leaf);
+      execute format('insert into %I (%s) select %s from %s', parent, listed, listed, leaf);
       execute format('drop table %s', leaf);
     end loop;
   end loop;

@@ -94,8 +94,9 @@ func (f *filling) prepare(ctx context.Context) error {
 		}
 		const q = `select spinetrace_partition(parent, month)
 			from unnest(array['event', 'exchange', 'reply', 'body', 'ending', 'mention']) parent,
-			generate_series($1::timestamptz, $2::timestamptz, interval '1 month') month`
-		_, err := db.ExecContext(ctx, q, f.from().AddDate(0, 0, 1-f.from().Day()), f.until)
+			generate_series($1::timestamp, $2::timestamp, interval '1 month') m,
+			lateral (select m at time zone 'UTC' as month) u`
+		_, err := db.ExecContext(ctx, q, f.from().AddDate(0, 0, 1-f.from().Day()).Format(time.DateOnly), f.until.Format(time.DateOnly))
 		return err
 	})
 }

@@ -182,21 +182,13 @@ func search(b *testing.B, s store.Audit, q store.Search) {
 	}
 }
 
-// TestOlderJournalsCanBeSearched: what was written before there was an index of calls, and of late
-// ends, is found by them all the same.
-func TestOlderJournalsCanBeSearched(t *testing.T) {
-	dsn := pg.NewDatabase(t, "")
-	if err := postgres.MigrateTo(t.Context(), dsn, 4); err != nil {
-		t.Fatal(err)
-	}
-	db := query(t, dsn)
+// fillOlder makes three exchanges in a journal of the fourth schema, and returns their ids.
+func fillOlder(t *testing.T, db *sql.DB) (ids [3]store.ID) {
+	t.Helper()
 	then := time.Now().AddDate(0, -7, 0).UTC() // older than the partitions that are made today
-	var ids [3]store.ID
 	exec(t, db, "insert into chain (name) values ('main')")
 	for i := range ids {
-		ids[i] = store.NewID()
-		first := store.FirstID(then.Add(time.Duration(i) * time.Hour))
-		copy(ids[i][:6], first[:6])
+		ids[i] = idAt(then.Add(time.Duration(i) * time.Hour))
 	}
 	for _, statement := range []string{
 		`select spinetrace_partition(p, date_trunc('month', $1::timestamptz)) from unnest(array['event', 'exchange', 'reply', 'body']) p`,
@@ -221,6 +213,25 @@ func TestOlderJournalsCanBeSearched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return ids
+}
+
+// idAt returns a new id of a moment.
+func idAt(at time.Time) store.ID {
+	id, first := store.NewID(), store.FirstID(at)
+	copy(id[:6], first[:6])
+	return id
+}
+
+// TestOlderJournalsCanBeSearched: what was written before there was an index of calls, and of late
+// ends, is found by them all the same.
+func TestOlderJournalsCanBeSearched(t *testing.T) {
+	dsn := pg.NewDatabase(t, "")
+	if err := postgres.MigrateTo(t.Context(), dsn, 4); err != nil {
+		t.Fatal(err)
+	}
+	db := query(t, dsn)
+	ids := fillOlder(t, db)
 	if _, err := postgres.Migrate(t.Context(), dsn); err != nil {
 		t.Fatal(err)
 	}
@@ -253,12 +264,46 @@ func TestOlderJournalsCanBeSearched(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if got := number(t, db, "select count(*) from pg_inherits where inhparent = 'exchange'::regclass and inhrelid::regclass::text !~ '^exchange_[0-9]{4}$'"); got != 0 {
-		t.Errorf("%d partitions of exchange are of another time than a year", got)
-	}
 	const numbers = "select string_agg(id, ' ') from mention where id like 'nhs:%'"
 	var mentioned string
 	if err := db.QueryRow(numbers).Scan(&mentioned); err != nil || mentioned != "nhs:9990000034" { // the others have columns
 		t.Errorf("mentioned are %s, error %v", mentioned, err)
+	}
+}
+
+// TestMonthsBecomeYears: of what exchanges are found by, every row is in the year of its id, also one
+// of the last or the first millisecond.
+func TestMonthsBecomeYears(t *testing.T) {
+	dsn := pg.NewDatabase(t, "")
+	if err := postgres.MigrateTo(t.Context(), dsn, 7); err != nil {
+		t.Fatal(err)
+	}
+	db := query(t, dsn)
+	newYear := time.Date(2022, 1, 1, 0, 0, 0, 0, time.UTC)
+	for year, at := range map[string]time.Time{"2021": newYear.Add(-time.Millisecond), "2022": newYear} {
+		id := idAt(at).String()
+		exec(t, db, fmt.Sprintf("select spinetrace_partition(p, date_trunc('month', '%s'::timestamptz, 'UTC')) from unnest(array['exchange', 'reply', 'ending', 'mention']) p", at.Format(time.RFC3339Nano)))
+		exec(t, db, fmt.Sprintf(`insert into exchange (id, at, application, facility, control_id, type, local_id, nhs_sent, asker, chain, seq)
+			values ('%s', now(), 'A', 'F', '%s', 'T', 'L', 'N', 'U', 1, 2)`, id, year))
+		exec(t, db, fmt.Sprintf("insert into mention (id, exchange) values ('%s', '%s')", year, id))
+	}
+	if _, err := postgres.Migrate(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	const rows = `select string_agg(leaf || ' ' || said, ', ' order by leaf) from (
+		select tableoid::regclass::text, concat_ws(' ', control_id, application, facility, type, local_id, nhs_sent, asker, chain, seq) from exchange
+		union all select tableoid::regclass::text, id from mention) r (leaf, said)`
+	if err := db.QueryRow(rows).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "exchange_2021 2021 A F T L N U 1 2, exchange_2022 2022 A F T L N U 1 2, mention_2021 2021, mention_2022 2022"; got != want {
+		t.Errorf("rows are in %s; want %s", got, want)
+	}
+	for _, table := range []string{"exchange", "reply", "ending", "mention"} {
+		other := "select count(*) from pg_inherits where inhparent = '" + table + "'::regclass and inhrelid::regclass::text !~ '^[a-z]+_[0-9]{4}$'"
+		if n := number(t, db, other); n != 0 {
+			t.Errorf("%d partitions of %s are of another time than a year", n, table)
+		}
 	}
 }

@@ -52,11 +52,16 @@ func (s *Store) DropBodies(ctx context.Context, before time.Time, progress func(
 // may be open meanwhile, so it has a connection of its own.
 func (s *Store) forgetLog(ctx context.Context) error {
 	db, err := sql.Open("sqlite", dataSource(s.path))
-	if err == nil {
-		_, err = db.ExecContext(ctx, "pragma wal_checkpoint(truncate)")
-		err = errors.Join(err, db.Close())
+	if err != nil {
+		return explain("empty the log", err)
 	}
-	return explain("empty the log", err)
+	var busy bool
+	var pages, moved int
+	err = db.QueryRowContext(ctx, "pragma wal_checkpoint(truncate)").Scan(&busy, &pages, &moved)
+	if err == nil && busy {
+		err = errors.New("somebody has been reading all the while, so the file -wal still holds bodies that were dropped; the same command once more clears it")
+	}
+	return explain("empty the log", errors.Join(err, db.Close()))
 }
 
 // dropBodies deletes a page of bodies. The row in dropping is what the trigger asks for, and gone when
