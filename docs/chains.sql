@@ -1,6 +1,6 @@
 -- The chains of the journal, computed again by nothing but PostgreSQL: for each the head, as
 -- `spinetrace audit head` prints it, and how many rows do not follow from the row before, which
--- must be 0. It needs a login that may read, such as one in role spinetrace_reader:
+-- must be 0. It needs a login that may read, such as one in role spinetrace_searcher:
 --
 --   psql -AtF ' ' -f chains.sql spinetrace
 with link as (

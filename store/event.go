@@ -253,6 +253,9 @@ func offset(err error) int64 {
 	return 0
 }
 
+// HasBodies tells whether the document names bodies.
+func (e Event) HasBodies() bool { return strings.Contains(e.Doc, digestsKey) }
+
 // Facts reads the facts out of the document.
 func (e Event) Facts() (Facts, error) {
 	d, err := e.document()

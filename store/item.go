@@ -17,7 +17,7 @@ type Item struct {
 	Patient   PatientKey // the record, as first raised; zero: the message names no local number
 	NHSNumber string     // that it is about, ten digits; "" if it is about none
 	Exchange  ID         // that raised it last
-	Doc       string     // what a clerk needs, in the writer's own form, JSON; at most 64 KiB
+	Doc       string     // what a clerk needs, in the writer's own form, JSON; at most 64 KiB. Empty to a login that may not read it
 	// Notify are the destinations that are told, by a letter of kind [Notice], if this opens the
 	// item. Only read when it is raised.
 	Notify []string

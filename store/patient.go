@@ -68,7 +68,7 @@ type Told struct {
 	NHSNumber string    // ten digits, valid; "" if it has none, or several
 	Status    string    // of that number: "01" to "08" (table 0445 without NSTS); "" if it does not say
 	Print     Print
-	Doc       string // demographics in the writer's own form, JSON; at most 64 KiB
+	Doc       string // demographics in the writer's own form, JSON; at most 64 KiB. Empty to a login that may not read it
 }
 
 // Found is what the newest finished trace found out. A technical end is none.

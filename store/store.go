@@ -24,6 +24,8 @@ var (
 	ErrSchema = errors.New("store: unknown schema")
 	// ErrChainInUse says that another process is writing the chain.
 	ErrChainInUse = errors.New("store: chain in use")
+	// ErrBodiesDenied says that the login may read the journal, and no bodies.
+	ErrBodiesDenied = errors.New("store: this login may not read bodies")
 )
 
 // ID names an exchange: a UUIDv7, so that ids sort by the time they were made.
@@ -87,7 +89,7 @@ type Audit interface {
 	// Strays counts what belongs to nothing; unless bodies is true, the events of no chain only.
 	Strays(ctx context.Context, bodies bool) (Strays, error)
 	// Parts returns the bodies that an event's digests point at; ok is false when they are
-	// no longer kept.
+	// no longer kept. Errors are, among others, [ErrParts], [ErrNoBodyKey] and [ErrBodiesDenied].
 	Parts(ctx context.Context, e Event) (parts []Part, ok bool, err error)
 	// Search returns exchanges, newest first. The order of two is that of their ids, and never
 	// changes.
@@ -102,10 +104,11 @@ type Strays struct {
 	Exchanges int64 `json:"exchanges"` // that have events, and cannot be searched for
 }
 
-// Query selects events: by Chain and From, or by Exchange.
+// Query selects events: by Chain, From and Limit, or by Exchange.
 type Query struct {
 	Chain    string
 	From     int64 // the first sequence number; 0 and 1 mean the chain's beginning
+	Limit    int   // at most so many, which are read at once; 0: all
 	Exchange ID    // if not zero, the rest is ignored
 }
 

@@ -79,7 +79,7 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 				return w, &Break{chain, e.Seq, what}
 			}
 		}
-		w.Head = Head{Chain: chain, Seq: e.Seq, At: e.At, Hash: e.Hash}
+		w.Head = e.head()
 		if w.Events++; progress != nil && w.Events%100_000 == 0 {
 			progress(w)
 		}
@@ -145,7 +145,7 @@ func (c *bodyCheck) dropped(e Event) bool { return bytes.Compare(e.Exchange[:], 
 
 // event checks one event's bodies, and counts them in w.
 func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
-	if !strings.Contains(e.Doc, digestsKey) {
+	if !e.HasBodies() {
 		return nil
 	}
 	parts, ok, err := c.audit.Parts(ctx, e)
@@ -159,8 +159,9 @@ func (c *bodyCheck) event(ctx context.Context, e Event, w *Walk) error {
 		return fmt.Errorf("store: verify %s: body of %d: %w", e.Chain, e.Seq, err)
 	case !ok:
 		return c.missing(ctx, e, w)
-	case len(parts) == 0 || !strings.HasSuffix(e.Doc, string(append(appendDigests(nil, parts), '}'))):
-		return &Break{e.Chain, e.Seq, "body differs from its digest"}
+	}
+	if what := CheckParts(e, parts); what != "" {
+		return &Break{e.Chain, e.Seq, what}
 	}
 	w.Bodies += int64(len(parts))
 	return nil

@@ -17,6 +17,7 @@ type givenAnswer struct {
 	Text     string        `json:"text,omitempty"`     // MSA-3
 	Patients []givenRecord `json:"patients,omitempty"` // of its PID segments
 	Missing  string        `json:"missing,omitempty"`  // why the values are not here
+	Wrong    []string      `json:"does_not_hold,omitempty"`
 
 	event store.Event
 }
@@ -45,14 +46,6 @@ type identifier struct {
 	Type      string `json:"type,omitempty"`
 }
 
-// toldEvent is an event with what can be read of it.
-type toldEvent struct {
-	store.Event
-	facts store.Facts
-	parts []store.Part
-	why   string // why there are no parts
-}
-
 // listener follows a story, and notes who was told what.
 type listener struct {
 	asked    recipient            // who asked last
@@ -64,7 +57,7 @@ type listener struct {
 // hear takes the next event of the story, and returns the answer that went out with it, if one
 // did.
 func (l *listener) hear(e toldEvent) *givenAnswer {
-	a := givenAnswer{To: l.recipient(e), Ack: e.facts.Ack, event: e.Event}
+	a := givenAnswer{To: l.recipient(e), Ack: e.facts.Ack, Wrong: e.wrong, event: e.Event}
 	switch e.Kind {
 	case store.Replied, store.Exchanged:
 		if !a.read(e) {
@@ -209,10 +202,10 @@ func (l *listener) tell(page *bytes.Buffer) {
 }
 
 func (a givenAnswer) rows(screen bool) []factRow {
-	rows := []factRow{
+	rows := append(wrongRows(a.Wrong), []factRow{
 		{"who", a.To.User}, {"peer", a.To.Peer}, {"sender", strings.Trim(a.To.Application+"^"+a.To.Facility, "^")},
 		{"TLS subject", a.To.Subject}, {"answered", strings.Trim(a.Ack+", "+a.Text, ", ")},
-	}
+	}...)
 	if a.Missing != "" {
 		rows = append(rows, factRow{"values", a.Missing})
 	}

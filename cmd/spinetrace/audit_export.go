@@ -306,6 +306,8 @@ func (s fhirSink) take(ctx context.Context, e store.Event) (rows int, err error)
 	switch {
 	case errors.Is(err, store.ErrNoBodyKey):
 		return 0, fmt.Errorf("%w; add it to %sBODY_KEY, or leave --bodies out", err, prefix)
+	case errors.Is(err, store.ErrBodiesDenied):
+		return 0, fmt.Errorf("%w; or leave --bodies out", err)
 	case line == nil || err != nil:
 		return 0, err
 	}

@@ -98,7 +98,7 @@ func (g guarded) fill(t *testing.T, chain string, messages int) {
 func TestTAUD01a(t *testing.T) {
 	g := newGuarded(t)
 	g.fill(t, "main", 3)
-	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader", "spinetrace_pruner"} {
+	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader", "spinetrace_searcher", "spinetrace_pruner"} {
 		db, err := sql.Open("postgres", g.as(t, role))
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestTAUD01d(t *testing.T) {
 		"routines that they can pass": `select count(*) from information_schema.role_routine_grants where grantee like 'spinetrace%' and is_grantable = 'YES'`,
 		"memberships that they manage": `select count(*) from pg_auth_members m join pg_roles r on r.oid = m.member
 			where r.rolname like 'spinetrace%' and m.admin_option`,
-		"roles that are more than roles": `select count(*) from pg_roles where rolname in ('spinetrace_runtime', 'spinetrace_reader', 'spinetrace_pruner')
+		"roles that are more than roles": `select count(*) from pg_roles where rolname in ('spinetrace_runtime', 'spinetrace_reader', 'spinetrace_searcher', 'spinetrace_pruner')
 			and (rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolcanlogin)`,
 	} {
 		var n int
@@ -219,7 +219,9 @@ func TestTAUD01e(t *testing.T) {
 	const insert = `insert into event select chain, %s, at, kind, exchange, doc, hash from event where seq = 4`
 	g := newGuarded(t)
 	g.fill(t, "main", 7)
-	for role, refused := range map[string]bool{"spinetrace_runtime": false, "spinetrace_reader": true, "spinetrace_pruner": true} {
+	for role, refused := range map[string]bool{
+		"spinetrace_runtime": false, "spinetrace_reader": true, "spinetrace_searcher": true, "spinetrace_pruner": true,
+	} {
 		db, err := sql.Open("postgres", g.as(t, role))
 		if err != nil {
 			t.Fatal(err)
@@ -289,7 +291,7 @@ func TestDropBodiesOnPostgres(t *testing.T) {
 	}
 	withBodies(t, db, store.NewID())
 	closeStore(t, db)
-	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader"} {
+	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader", "spinetrace_searcher"} {
 		setAll(t, map[string]string{"STORE": g.as(t, role)})
 		code, out, errs := runCommand("audit", "drop-bodies", "--before", "240h", "--reason", "retention", "--yes")
 		if code != exitFailed || !strings.Contains(errs, "spinetrace_pruner") {
@@ -300,6 +302,7 @@ func TestDropBodiesOnPostgres(t *testing.T) {
 	wantDropped(t, "the bodies of 3 events are dropped\n")
 	setAll(t, map[string]string{"STORE": g.as(t, "spinetrace_reader")})
 	wantVerified(t)
+	wantShownDropped(t)
 	var bodies int
 	if err := g.QueryRow("select count(*) from body").Scan(&bodies); err != nil || bodies != 1 {
 		t.Errorf("%d events have bodies, %v; want 1", bodies, err)

@@ -48,6 +48,9 @@ func (q quality) run(ctx context.Context, w io.Writer, db store.Store) error {
 	p := page[qualityRow]{
 		list: list[qualityRow]{columns: qualityColumns, rows: rows}, notes: []string{"Messages are counted " + q.String() + "."},
 	}
+	if slices.ContainsFunc(rows, func(r qualityRow) bool { return r.bare }) {
+		p.notes = append(p.notes, "Of items numbers that Spine gave, differences and senders are left out: this login may not read\nthem"+needsReader+".")
+	}
 	if len(cut) > 0 {
 		p.more = "there are more in " + strings.Join(cut, ", ") + ": give a larger --most"
 	}
@@ -85,6 +88,8 @@ type qualityRow struct {
 	Sender      string     `json:"sender,omitempty"`
 	Reason      string     `json:"reason,omitempty"`
 	Count       int        `json:"count,omitempty"`
+
+	bare bool // of an item whose document may not be read
 }
 
 var qualityColumns = []string{
@@ -294,6 +299,7 @@ func qualityRowOfItem(i store.Item) qualityRow {
 	return qualityRow{
 		NHSNumber: i.NHSNumber, NewNumber: d.NewNumber, Authority: i.Patient.Authority, LocalID: i.Patient.LocalID,
 		Since: &opened, Item: i.Number, Differences: d.Differences, Sender: strings.Trim(d.Sender, "^"),
+		bare: i.Doc == "",
 	}
 }
 

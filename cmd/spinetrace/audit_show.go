@@ -38,7 +38,7 @@ const maxHits = 200
 // auditShow shows the whole story of one message.
 func auditShow(ctx context.Context, c console, args []string) error {
 	var s showing
-	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --exchange ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order, and at the end what was answered, to\nwhom. CONTROL-ID is its MSH-10, or the id of its exchange; audit find finds them. That\nsomebody looked is recorded first, on the chain of the commands.\n\nNothing is recomputed here: whether an event was changed is for audit verify --bodies\nto say.")
+	fs := newFlags("audit show", "audit show CONTROL-ID [flags]\n       spinetrace audit show --exchange ID [flags]\n       spinetrace audit show --seq CHAIN:N [flags]\n\nShows all that happened to one message, in order, and at the end what was answered, to\nwhom. CONTROL-ID is its MSH-10, or the id of its exchange; audit find finds them. That\nsomebody looked is recorded first, on the chain of the commands.\n\nWhat is shown is checked: each event's hash against the event before it and its document,\nits columns against the document, its messages and envelopes against their digests. What\ndoes not hold is marked with !! and the exit code is 1: audit verify --bodies then says\nwhat is wrong in all of the journal.")
 	fs.Func("seq", "choose the message that has an event at this place, `CHAIN:N`", func(text string) (err error) {
 		s.at, err = parsePlace(text)
 		return err
@@ -108,6 +108,10 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	if err != nil {
 		return err
 	}
+	told, err := readStory(ctx, db, story)
+	if err != nil {
+		return err
+	}
 	var page bytes.Buffer
 	switch {
 	case len(hits) > 0 && s.csv:
@@ -115,9 +119,9 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	case len(hits) > 0:
 		err = s.list(&page, hits)
 	case len(story) > 0 && s.csv:
-		err = storyCSV(ctx, &page, cellFor(w), db, story)
+		err = storyCSV(&page, cellFor(w), told)
 	case len(story) > 0:
-		err = s.tell(ctx, &page, db, story)
+		err = s.tell(&page, story, told)
 	}
 	if err != nil {
 		return err
@@ -128,8 +132,10 @@ func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {
 	if page.Len() == 0 {
 		return errNoSuchMessage
 	}
-	_, err = w.Write(page.Bytes())
-	return err
+	if _, err = w.Write(page.Bytes()); err != nil {
+		return err
+	}
+	return doubt(told)
 }
 
 // filters are what the record says was looked for, which messages are shown, and about whom they are.
@@ -204,7 +210,7 @@ func named(ctx context.Context, db store.Audit, id string) ([]store.Exchange, er
 // atPlace returns the events of the message that an event belongs to; that event alone if
 // it belongs to none.
 func (s showing) atPlace(ctx context.Context, db store.Store, hits []store.Exchange) ([]store.Event, error) {
-	found, err := collect(ctx, db, store.Query{Chain: s.at.chain, From: s.at.seq}, 1)
+	found, err := collect(ctx, db, store.Query{Chain: s.at.chain, From: s.at.seq, Limit: 1}, 1)
 	if err != nil || len(found) == 0 || found[0].Seq != s.at.seq {
 		return nil, err
 	}
@@ -266,24 +272,16 @@ func (s showing) framed(page *bytes.Buffer, n int, line func(i int) error) error
 }
 
 // tell writes the story of one message.
-func (s showing) tell(ctx context.Context, page *bytes.Buffer, db store.Audit, story []store.Event) error {
+func (s showing) tell(page *bytes.Buffer, story []store.Event, told []toldEvent) error {
 	var answers listener
 	if s.json {
-		return s.framed(page, len(story), func(i int) error {
-			e, err := readEvent(ctx, db, story[i])
-			if err != nil {
-				return err
-			}
-			return encodeJSON(page, s.eventJSON(e, answers.hear(e)))
+		return s.framed(page, len(told), func(i int) error {
+			return encodeJSON(page, s.eventJSON(told[i], answers.hear(told[i])))
 		})
 	}
 	fmt.Fprintf(page, "%s\n\n%s\n", confidential, headline(story))
 	who := ""
-	for _, e := range story {
-		e, err := readEvent(ctx, db, e)
-		if err != nil {
-			return err
-		}
+	for _, e := range told {
 		answers.hear(e)
 		if e.facts.User == who {
 			e.facts.User = "" // said above
@@ -293,35 +291,10 @@ func (s showing) tell(ctx context.Context, page *bytes.Buffer, db store.Audit, s
 		s.tellEvent(page, e)
 	}
 	answers.tell(page)
+	if err := doubt(told); err != nil {
+		fmt.Fprintf(page, "\n!! %s\n", err)
+	}
 	return nil
-}
-
-// readEvent reads an event's facts and bodies, as far as they can be read.
-func readEvent(ctx context.Context, db store.Audit, e store.Event) (toldEvent, error) {
-	t := toldEvent{Event: e}
-	t.facts, _ = e.Facts() // none, if the document is damaged: that is for verify to tell
-	parts, kept, err := db.Parts(ctx, e)
-	switch {
-	case errors.Is(err, store.ErrNoBodyKey):
-		t.why = "encrypted, and " + prefix + "BODY_KEY lacks its key" + keyNumber(err)
-	case errors.Is(err, store.ErrParts):
-		t.why = "damaged; see audit verify --bodies"
-	case err != nil:
-		return t, err
-	case !kept:
-		t.why = "not kept any more"
-	}
-	t.parts = parts
-	return t, nil
-}
-
-// keyNumber returns the number that an error of a missing key names.
-func keyNumber(err error) string {
-	_, number, _ := strings.Cut(err.Error(), store.ErrNoBodyKey.Error()+":")
-	if number == "" {
-		return ""
-	}
-	return "," + number
 }
 
 // shows tells whether bodies of a kind were asked for.
@@ -342,11 +315,9 @@ func (s showing) eventJSON(e toldEvent, answer *givenAnswer) any {
 		Hash   string       `json:"hash"`
 		Parts  []body       `json:"contents,omitempty"`
 		Lacks  string       `json:"contents_missing,omitempty"`
+		Wrong  []string     `json:"does_not_hold,omitempty"`
 		Answer *givenAnswer `json:"answered,omitempty"`
-	}{Event: e.Doc, Hash: e.Hash.String(), Answer: answer}
-	if strings.Contains(e.Doc, `"bodies":`) {
-		out.Lacks = e.why
-	}
+	}{Event: e.Doc, Hash: e.Hash.String(), Lacks: e.why, Wrong: e.wrong, Answer: answer}
 	if json.Valid([]byte(e.Doc)) {
 		out.Event = json.RawMessage(e.Doc)
 	}

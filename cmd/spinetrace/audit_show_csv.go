@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 
 	"spinetrace/store"
@@ -19,16 +18,12 @@ const givenEvent = "given"
 
 // storyCSV writes the facts of a story by the names that they have in the journal, and behind an event
 // that gave an answer what was given.
-func storyCSV(ctx context.Context, w io.Writer, cell func(string) string, db store.Audit, story []store.Event) error {
+func storyCSV(w io.Writer, cell func(string) string, told []toldEvent) error {
 	var answers listener
 	var lines []factLine
-	for _, e := range story {
-		told, err := readEvent(ctx, db, e)
-		if err != nil {
-			return err
-		}
-		lines = append(lines, factLines(told)...)
-		if answer := answers.hear(told); answer != nil {
+	for _, e := range told {
+		lines = append(lines, factLines(e)...)
+		if answer := answers.hear(e); answer != nil {
 			lines = append(lines, answer.lines()...)
 		}
 	}
@@ -55,9 +50,15 @@ func factLines(e toldEvent) []factLine {
 	r := exportRow{Event: e.Event, facts: e.facts}
 	r.digests, _ = e.Digests() // none, if the document is damaged: that is for verify to tell
 	var lines []factLine
+	add := func(fact, value string) {
+		lines = append(lines, factLine{place{e.Chain, e.Seq}.String(), e.Stamp(), e.Kind.String(), fact, value})
+	}
+	for _, what := range e.wrong {
+		add("does_not_hold", what)
+	}
 	for _, c := range exportColumns[placeColumns:] {
 		if value := c.value(r); value != "" {
-			lines = append(lines, factLine{place{e.Chain, e.Seq}.String(), e.Stamp(), e.Kind.String(), c.name, value})
+			add(c.name, value)
 		}
 	}
 	return lines

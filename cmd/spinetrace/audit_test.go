@@ -34,10 +34,17 @@ func newJournal(t *testing.T) journal {
 	setAll(t, map[string]string{"STORE": "sqlite:" + j.path})
 	db := j.open(t, "main")
 	defer closeStore(t, db)
+	j.ids = writeJournal(t, db)
+	return j
+}
+
+// writeJournal writes three exchanges behind a start, and returns their ids, oldest first.
+func writeJournal(t *testing.T, db store.Journal) []store.ID {
+	t.Helper()
 	keep(t, db, store.Commit{Entries: []store.Entry{{Kind: store.Started, Facts: store.Facts{Version: "v0", Host: "h"}}}})
-	j.ids = []store.ID{store.NewID(), store.NewID(), store.NewID()}
+	ids := []store.ID{store.NewID(), store.NewID(), store.NewID()}
 	keep(t, db, store.Commit{
-		Exchange: j.ids[0],
+		Exchange: ids[0],
 		Open:     &store.Opening{Application: "PAS", ControlID: soleID, Type: "ADT^A31", NHSNumber: "9990000018"},
 		Entries: []store.Entry{
 			{Kind: store.Received, Facts: store.Facts{Application: "PAS", ControlID: soleID, Type: "ADT^A31", NHSSent: "9990000018", LocalID: "A\x1b[31mB"},
@@ -47,7 +54,7 @@ func newJournal(t *testing.T) journal {
 		},
 	})
 	keep(t, db, store.Commit{
-		Exchange: j.ids[0], Close: &store.Closing{Outcome: store.Verified, NHSNumber: "9990000018"},
+		Exchange: ids[0], Close: &store.Closing{Outcome: store.Verified, NHSNumber: "9990000018"},
 		Entries: []store.Entry{
 			{Kind: store.Answered, Facts: store.Facts{Attempt: 1, Code: "SMSP-0000", TookMicros: 1500},
 				Parts: []store.Part{{Kind: store.Response, Data: []byte("<c>answer</c>")}}},
@@ -55,14 +62,14 @@ func newJournal(t *testing.T) journal {
 				Parts: []store.Part{{Kind: store.Reply, Data: []byte("MSH|^~\\&|S||||20260601||ACK|1|P|2.4\rMSA|AA|" + soleID + "\r")}}},
 		},
 	})
-	for _, id := range j.ids[1:] {
+	for _, id := range ids[1:] {
 		keep(t, db, store.Commit{
 			Exchange: id, Open: &store.Opening{Application: "PAS", ControlID: sharedID, Type: "ADT^A03"},
 			Entries: []store.Entry{{Kind: store.Exchanged, Facts: store.Facts{ControlID: sharedID, Outcome: "not traced"}}},
 			Close:   &store.Closing{Outcome: store.NotTraced},
 		})
 	}
-	return j
+	return ids
 }
 
 // open opens the journal for a test, under a chain's name.
@@ -449,12 +456,12 @@ func TestAuditShowSurvivesDamage(t *testing.T) {
 	j.tamper(t, "drop trigger event_update", "drop trigger body_update", "drop trigger body_delete",
 		"update event set doc = 'x' where seq = 3", "update body set codec = 0, data = x'04ff' where seq = 4", "delete from body where seq = 5")
 	code, out, errs := runCommand("audit", "show", soleID)
-	for _, want := range []string{"the document cannot be read", "damaged; see audit verify", "not kept any more", "MSH|^~\\&|PAS"} {
-		if code != exitOK || !strings.Contains(out, want) {
+	for _, want := range []string{"the document cannot be read", "13 bytes, damaged", "52 bytes, missing", "MSH|^~\\&|PAS"} {
+		if code != exitFailed || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, no %q in\n%s%s", code, want, out, errs)
 		}
 	}
-	if code, out, _ = runCommand("audit", "show", soleID, "--json"); code != exitOK || len(jsonRows(t, out)) != 4 {
+	if code, out, _ = runCommand("audit", "show", soleID, "--json"); code != exitFailed || len(jsonRows(t, out)) != 4 {
 		t.Errorf("as JSON: exit code %d, %s", code, out)
 	}
 }

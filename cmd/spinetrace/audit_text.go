@@ -152,6 +152,7 @@ func storyOf(kind store.Kind, f store.Facts) string {
 // tellEvent writes one event: where, when and what, the facts, the bodies.
 func (s showing) tellEvent(page *bytes.Buffer, e toldEvent) {
 	fmt.Fprintf(page, "\n%s  %s  %s\n", place{e.Chain, e.Seq}, e.At.Format(timeText), strings.ToUpper(e.Kind.String()))
+	writeRows(page, wrongRows(e.wrong))
 	digests, err := e.Digests()
 	if err != nil {
 		fmt.Fprintf(page, "  the document cannot be read; audit verify says where the chain breaks\n")
@@ -174,7 +175,7 @@ func (s showing) tellBody(page *bytes.Buffer, d store.Digest, e toldEvent) {
 	i := slices.IndexFunc(e.parts, func(p store.Part) bool { return p.Kind.String() == d.Kind })
 	switch {
 	case i < 0:
-		size += ", " + cmp.Or(e.why, "damaged; see audit verify --bodies")
+		size += ", " + cmp.Or(e.why, "not there")
 	case !s.shows(e.parts[i].Kind):
 		size += "; --bodies shows it"
 	}

@@ -256,7 +256,8 @@ func itemJSON(i store.Item) any {
 		jsonHead
 		itemRow
 		Details json.RawMessage `json:"details,omitempty"`
-	}{jsonHead: jsonHead{Confidentiality: confidential}, itemRow: rowOfItem(i)}
+		Lacks   string          `json:"details_missing,omitempty"`
+	}{jsonHead: jsonHead{Confidentiality: confidential}, itemRow: rowOfItem(i), Lacks: detailsMissing(i)}
 	if json.Valid([]byte(i.Doc)) {
 		out.Details = json.RawMessage(i.Doc)
 	}
@@ -267,9 +268,21 @@ func itemJSON(i store.Item) any {
 func itemPage(i store.Item) []byte {
 	var page bytes.Buffer
 	fmt.Fprintf(&page, "%s\n\nItem %d: %s\n", confidential, i.Number, i.Kind)
-	writeRows(&page, slices.Concat(docRows(i.Kind, exchange.ReadItemDoc(i.Doc)), history(i), hint(i)))
+	lacks := []factRow{{"details", detailsMissing(i)}}
+	writeRows(&page, slices.Concat(lacks, docRows(i.Kind, exchange.ReadItemDoc(i.Doc)), history(i), hint(i)))
 	return page.Bytes()
 }
+
+// detailsMissing says why an item has no document, which every item is raised with.
+func detailsMissing(i store.Item) string {
+	if i.Doc != "" {
+		return ""
+	}
+	return "this login may not read them" + needsReader
+}
+
+// needsReader is what a login lacks that reads of the journal what spinetrace_searcher may.
+const needsReader = ": that needs the role spinetrace_reader"
 
 // docRows puts what a clerk needs into words.
 func docRows(kind store.ItemKind, d exchange.ItemDoc) []factRow {

@@ -3,6 +3,7 @@ package pgtest
 import (
 	"errors"
 	"fmt"
+	"testing"
 	"time"
 )
 
@@ -20,6 +21,13 @@ func (p *process) interrupt(time.Duration) error { return errWindows }
 func (p *process) kill(time.Duration) error      { return errWindows }
 func (p *process) end(keep bool) error           { return errWindows }
 func (p *process) tail() string                  { return "" }
+
+// Standby is for Unix only.
+func (s *Server) Standby(tb testing.TB, _ string) *Server {
+	tb.Helper()
+	tb.Fatal(errWindows)
+	return nil
+}
 
 // Suspend is for Unix only.
 func Suspend(pid int) error { return errWindows }

@@ -351,3 +351,11 @@ func (s *Server) SyncTime(tb testing.TB) (micros float64) {
 	}
 	return float64(time.Since(start).Microseconds()) / times
 }
+
+// Promote makes a standby take over, and returns when it takes commits.
+func (s *Server) Promote(tb testing.TB) {
+	tb.Helper()
+	if err := s.exec("select pg_promote(true)"); err != nil {
+		tb.Fatal(err)
+	}
+}

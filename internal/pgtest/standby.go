@@ -56,11 +56,3 @@ func (s *Server) standby(name string) (_ *Server, err error) {
 	standby := &Server{bin: s.bin, dir: dir, opts: s.opts, templates: make(map[string]error)}
 	return standby, standby.start()
 }
-
-// Promote makes a standby take over, and returns when it takes commits.
-func (s *Server) Promote(tb testing.TB) {
-	tb.Helper()
-	if err := s.exec("select pg_promote(true)"); err != nil {
-		tb.Fatal(err)
-	}
-}

@@ -133,6 +133,14 @@ func readError(what string, err error) error {
 	return fmt.Errorf("postgres: %s: %w: %w", what, store.ErrUnavailable, err)
 }
 
+// bodiesError is readError for what not every login may read that reads the journal.
+func bodiesError(what string, err error) error {
+	if f := (*fault)(nil); errors.As(clean(err), &f) && f.code == "42501" {
+		return fmt.Errorf("postgres: %s: %w: grant it the role spinetrace_reader, which `spinetrace migrate roles` makes", what, store.ErrBodiesDenied)
+	}
+	return readError(what, err)
+}
+
 // lasting is a fault that waiting does not mend; its text is for an operator.
 type lasting struct{ error }
 

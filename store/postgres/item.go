@@ -83,7 +83,7 @@ const itemsSQL = selectItems + `number > $1
 // Items implements [store.Backlog].
 func (s *Store) Items(ctx context.Context, q store.ItemQuery) ([]store.Item, error) {
 	of := q.Patient.Fit()
-	rows, err := s.reader.QueryContext(ctx, itemsSQL, q.After, q.Closed, int16(q.Kind), of.LocalID, of.Authority, max(q.Limit, 0))
+	rows, err := s.reader.QueryContext(ctx, s.allowed(itemsSQL), q.After, q.Closed, int16(q.Kind), of.LocalID, of.Authority, max(q.Limit, 0))
 	if err != nil {
 		return nil, readError("items", err)
 	}
@@ -101,7 +101,7 @@ func (s *Store) Items(ctx context.Context, q store.ItemQuery) ([]store.Item, err
 
 // Item implements [store.Backlog].
 func (s *Store) Item(ctx context.Context, number int64) (i store.Item, ok bool, err error) {
-	i, err = scanItem(s.reader.QueryRowContext(ctx, selectItems+"number = $1", number))
+	i, err = scanItem(s.reader.QueryRowContext(ctx, s.allowed(selectItems+"number = $1"), number))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return store.Item{}, false, nil

@@ -152,7 +152,11 @@ func (s *Store) readHolders(ctx context.Context, numbers []string) ([][]store.Pa
 	for _, n := range numbers {
 		list.text(n)
 	}
-	return s.find(ctx, &s.holdersQuery, len(numbers), list.bytes(), mostHolders)
+	query := &s.holdersQuery
+	if s.withheld.Load() {
+		query = &s.bareHoldersQuery
+	}
+	return s.find(ctx, query, len(numbers), list.bytes(), mostHolders)
 }
 
 // find runs a query whose rows begin with the number, from 1, of the question they answer.

@@ -169,7 +169,7 @@ func (o *owner) explain(doing string, err error, denied string) error {
 //go:embed roles.sql
 var rolesSQL string
 
-// RolesSQL returns the statements that make the three roles and give them their rights, for
+// RolesSQL returns the statements that make the roles and give them their rights, for
 // an operator to read or to run. Repeating them does no harm.
 func RolesSQL() string { return rolesSQL }
 

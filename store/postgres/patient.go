@@ -112,7 +112,7 @@ func (s *Store) Entries(ctx context.Context, after store.PatientKey, limit int) 
 }
 
 func (s *Store) patients(ctx context.Context, what, query string, args ...any) ([]store.Patient, error) {
-	rows, err := s.reader.QueryContext(ctx, query, args...)
+	rows, err := s.reader.QueryContext(ctx, s.allowed(query), args...)
 	if err != nil {
 		return nil, readError(what, err)
 	}

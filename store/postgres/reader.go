@@ -72,7 +72,7 @@ func (s *Store) Strays(ctx context.Context, bodies bool) (found store.Strays, er
 		err = s.reader.QueryRowContext(ctx, strayExchanges).Scan(&found.Exchanges)
 	}
 	if err != nil {
-		return store.Strays{}, readError("strays", err)
+		return store.Strays{}, bodiesError("strays", err)
 	}
 	return found, nil
 }
@@ -82,15 +82,29 @@ func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event
 	if q.Exchange != (store.ID{}) {
 		return s.exchangeEvents(ctx, q.Exchange)
 	}
+	if q.Limit > 0 {
+		return s.someEvents(ctx, q)
+	}
 	return s.chainEvents(ctx, q.Chain, q.From)
 }
 
+// selectEvents is followed by its condition.
+const selectEvents = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash from event e join chain c on c.id = e.chain where `
+
 func (s *Store) exchangeEvents(ctx context.Context, id store.ID) iter.Seq2[store.Event, error] {
-	const q = `select c.name, e.seq, e.at, e.kind, e.exchange, e.doc, e.hash
-		from event e join chain c on c.id = e.chain where e.exchange = $1
-		order by e.at, e.chain, e.seq`
+	return s.listed(ctx, selectEvents+"e.exchange = $1 order by e.at, e.chain, e.seq", id[:])
+}
+
+// someEvents reads a few events of a chain, and not the page that they are in.
+func (s *Store) someEvents(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
+	const of = selectEvents + "e.chain = (select id from chain where name = $1) and e.seq >= $2 order by e.seq limit $3"
+	return s.listed(ctx, of, q.Chain, q.From, q.Limit)
+}
+
+// listed returns the events of a query, all of which are read before the first is handed out.
+func (s *Store) listed(ctx context.Context, query string, args ...any) iter.Seq2[store.Event, error] {
 	return func(yield func(store.Event, error) bool) {
-		rows, err := s.reader.QueryContext(ctx, q, id[:])
+		rows, err := s.reader.QueryContext(ctx, query, args...)
 		var events []store.Event
 		if err == nil {
 			err = scan(rows, func() error {
@@ -211,7 +225,7 @@ func scanEvent(rows *sql.Rows, e *store.Event, columns ...any) error {
 func (s *Store) Parts(ctx context.Context, e store.Event) (parts []store.Part, ok bool, err error) {
 	b, err := s.body(ctx, e)
 	if err != nil {
-		return nil, false, readError("parts", err)
+		return nil, false, bodiesError("parts", err)
 	}
 	if b.data == nil {
 		return nil, false, nil
@@ -231,7 +245,7 @@ func (s *Store) Answer(ctx context.Context, exchange store.ID) (reply []byte, ok
 		where b.exchange = $1 and e.at >= $2 and e.kind in ($3, $4) order by b.chain, b.seq`
 	rows, err := s.reader.QueryContext(ctx, q, exchange[:], store.Began(exchange).Add(-time.Hour), int16(store.Replied), int16(store.Exchanged))
 	if err != nil {
-		return nil, false, readError("answer", err)
+		return nil, false, bodiesError("answer", err)
 	}
 	var damaged error // of a body that may be the answer's
 	err = scan(rows, func() error {

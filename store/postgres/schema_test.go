@@ -311,7 +311,7 @@ func TestPrunerMayHaveBodiesDropped(t *testing.T) {
 		}
 	}
 	before := then.Add(time.Minute)
-	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader"} {
+	for _, role := range []string{"spinetrace_runtime", "spinetrace_reader", "spinetrace_searcher"} {
 		s := start(t, as(t, dsn, role), store.Options{Chain: role + ".cli"})
 		if _, err := s.CountBodies(t.Context(), before); err == nil || !strings.Contains(err.Error(), "spinetrace_pruner") {
 			t.Errorf("%s: CountBodies() error = %v, want one that names the role to grant", role, err)
@@ -357,17 +357,24 @@ func TestBodiesAreEncrypted(t *testing.T) {
 	}
 }
 
-func TestReaderRecordsThatItLooked(t *testing.T) {
+func TestReaderRecordsThatItLooked(t *testing.T) { recordsThatItLooked(t, "spinetrace_reader") }
+
+func TestSearcherRecordsThatItLooked(t *testing.T) { recordsThatItLooked(t, "spinetrace_searcher") }
+
+func recordsThatItLooked(t *testing.T, role string) {
 	dsn := newDatabase(t)
 	service := start(t, dsn, store.Options{})
 	commit(t, service, message("A"), store.Kept)
-	reader := as(t, dsn, "spinetrace_reader")
+	reader := as(t, dsn, role)
 	looked := store.Commit{Entries: []store.Entry{{Kind: store.Looked, Facts: store.Facts{User: "auditor", Rows: 1}}}}
 
 	s := start(t, reader, store.Options{Chain: "main.cli"})
 	commit(t, s, looked, store.Kept)
-	verify(t, s, "main")
-	verify(t, s, "main.cli")
+	for _, chain := range []string{"main", "main.cli"} {
+		if _, err := store.Verify(t.Context(), s, chain, role == "spinetrace_reader", nil); err != nil {
+			t.Errorf("Verify(%s) error = %v", chain, err)
+		}
+	}
 	if _, err := s.Commit(t.Context(), message("B")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a message by the reader: error = %v, want ErrUnavailable", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -32,6 +33,8 @@ type Store struct {
 	entries                    together[store.PatientKey, []store.Patient]
 	holders                    together[string, []store.Patient]
 	entriesQuery, holdersQuery prepared
+	bareHoldersQuery           prepared    // of a login from which documents are withheld
+	withheld                   atomic.Bool // the documents of patients and items are empty to us
 	searches                   searches
 	pageQuery                  prepared
 	inbox                      inbox
@@ -100,6 +103,7 @@ func Open(dsn string, o store.Options) (*Store, error) {
 	lines.may = s.reachable
 	s.entries.ask, s.entriesQuery.sql = s.readEntries, entriesSQL
 	s.holders.ask, s.holdersQuery.sql = s.readHolders, holdersSQL
+	s.bareHoldersQuery.sql = withoutDocuments.Replace(holdersSQL)
 	s.pageQuery.sql = pageQuery
 	s.ahead.rangeQuery.sql, s.ahead.scatteredQuery.sql = rangeQuery, scatteredQuery
 	s.inbox.wake = make(chan struct{}, 1)
@@ -190,6 +194,9 @@ func (s *Store) begin(ctx context.Context, sess *session) (err error) {
 	}
 	unkeyed, err := sess.admitKeys(s.opts)
 	if err != nil {
+		return err
+	}
+	if err := sess.learnDocuments(s); err != nil {
 		return err
 	}
 	s.mu.Lock()

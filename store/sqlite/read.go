@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -217,11 +218,12 @@ func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event
 		}
 	}
 	return func(yield func(store.Event, error) bool) {
+		rows := cmp.Or(max(q.Limit, 0), pageRows)
 		for from := q.From; ; {
 			page, err := s.page(func(r *readers) (*sql.Rows, error) {
-				return r.chain.QueryContext(ctx, q.Chain, from, pageRows)
+				return r.chain.QueryContext(ctx, q.Chain, from, rows)
 			})
-			if !deliver(yield, page, err) || len(page) < pageRows {
+			if !deliver(yield, page, err) || len(page) < rows || q.Limit > 0 {
 				return
 			}
 			from = page[len(page)-1].Seq + 1

@@ -14,6 +14,7 @@ import (
 var readings = map[string]func(*testing.T, Database){
 	"finds exchanges by control id, newest first":       testFind,
 	"reads a chain from any event on, however long":     testPaging,
+	"reads a few events of a chain":                     testFew,
 	"reads an exchange across chains, as it happened":   testAcross,
 	"reads the heads of all chains":                     testHeads,
 	"is done when the reader stops or its context ends": testReaderStops,
@@ -82,6 +83,25 @@ func testPaging(t *testing.T, db Database) {
 		}
 	}
 	verify(t, s, "main")
+}
+
+func testFew(t *testing.T, db Database) {
+	s := start(t, db, store.Options{})
+	for range 5 {
+		commit(t, s, warned("restart"))
+	}
+	for _, tt := range []struct {
+		from        int64
+		limit, want int
+	}{{1, 0, 5}, {0, 2, 2}, {2, 1, 1}, {4, 3, 2}, {6, 1, 0}} {
+		events := collect(t, s, store.Query{Chain: "main", From: tt.from, Limit: tt.limit})
+		if len(events) != tt.want || tt.want > 0 && (events[0].Seq != max(tt.from, 1) || events[0].Chain != "main") {
+			t.Errorf("from %d, limit %d: %d events, want %d", tt.from, tt.limit, len(events), tt.want)
+		}
+	}
+	if events := collect(t, s, store.Query{Chain: "none", From: 1, Limit: 1}); len(events) != 0 {
+		t.Errorf("%d events of no chain", len(events))
+	}
 }
 
 func testAcross(t *testing.T, db Database) {
