@@ -44,39 +44,6 @@ func (s *Store) Heads(ctx context.Context) ([]store.Head, error) {
 	return heads, nil
 }
 
-// Count implements [store.Audit].
-func (s *Store) Count(ctx context.Context, chain string, upTo int64) (n int64, err error) {
-	const q = "select count(*) from event where chain = (select id from chain where name = $1) and seq <= $2"
-	if err = s.reader.QueryRowContext(ctx, q, chain, upTo).Scan(&n); err != nil {
-		return 0, readError("count", err)
-	}
-	return n, nil
-}
-
-// What belongs to nothing.
-const (
-	strayEvents = "select count(*) from event where chain not in (select id from chain)"
-	strayBodies = `select count(*) from body b where not exists (
-		select from event e where e.chain = b.chain and e.seq = b.seq and e.exchange = b.exchange)`
-	strayExchanges = `select count(*) from (select distinct exchange from event
-		where exchange <> '00000000-0000-0000-0000-000000000000') e where not exists (select from exchange x where x.id = e.exchange)`
-)
-
-// Strays implements [store.Audit].
-func (s *Store) Strays(ctx context.Context, bodies bool) (found store.Strays, err error) {
-	err = s.reader.QueryRowContext(ctx, strayEvents).Scan(&found.Events)
-	if err == nil && bodies {
-		err = s.reader.QueryRowContext(ctx, strayBodies).Scan(&found.Bodies)
-	}
-	if err == nil && bodies {
-		err = s.reader.QueryRowContext(ctx, strayExchanges).Scan(&found.Exchanges)
-	}
-	if err != nil {
-		return store.Strays{}, bodiesError("strays", err)
-	}
-	return found, nil
-}
-
 // Events implements [store.Audit].
 func (s *Store) Events(ctx context.Context, q store.Query) iter.Seq2[store.Event, error] {
 	if q.Exchange != (store.ID{}) {
