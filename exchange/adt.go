@@ -29,7 +29,7 @@ const (
 	statusSettled     = "Not traced: status"
 	identityUnknown   = "Not traced: identity unknown"
 	conflictingIDs    = "Not traced: conflicting NHS numbers"
-	underSixWeeks     = "Not traced: under 6 weeks"
+	underSixWeeks     = store.UnderSixWeeks
 	birthDateUnusable = "Not traced: birth date"
 	nameUnusable      = "Not traced: name"
 	sexUnusable       = "Not traced: sex"

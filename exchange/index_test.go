@@ -83,6 +83,7 @@ func newFeed(t *rapid.T, dir string) *feed {
 }
 
 func (f *feed) close() {
+	checkFound(f, f.db)
 	if err := f.db.Close(); err != nil {
 		f.Error(err)
 	}

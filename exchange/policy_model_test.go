@@ -301,6 +301,7 @@ func (p *policy) checkEnd() {
 	if _, err := store.Verify(ctx, p.gate.disk, "main", true, nil); err != nil {
 		p.fail("I3: %v", err)
 	}
+	checkFound(p, p.gate.disk)
 	log := p.log.String()
 	for _, secret := range policySecrets {
 		if strings.Contains(log, secret) {

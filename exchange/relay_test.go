@@ -93,7 +93,7 @@ func newDepot(t *testing.T) *depot {
 	t.Helper()
 	f := &depot{now: noon(), pas: &scriptedPAS{}, done: make(chan exchange.Delivery, 1000)}
 	f.pas.says("AA")
-	f.disk = &disk{path: filepath.Join(t.TempDir(), "journal.db"), now: f.time}
+	f.disk = &disk{path: filepath.Join(t.TempDir(), "journal.db"), now: f.time, bare: true}
 	f.disk.start(t)
 	t.Cleanup(func() { f.disk.stop(t) })
 	f.relay = f.newRelay(t)

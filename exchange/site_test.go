@@ -37,6 +37,7 @@ func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
 type disk struct {
 	path string
 	now  func() time.Time // nil: noon
+	bare bool             // what is in it was put there without messages
 
 	mu sync.RWMutex
 	db *sqlite.Store
@@ -70,8 +71,18 @@ func (d *disk) start(t testing.TB) {
 
 func (d *disk) stop(t testing.TB) {
 	t.Helper()
+	if !d.bare {
+		checkFound(t, d.store())
+	}
 	if err := d.store().Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// checkFound compares what messages are found by with the journal.
+func checkFound(t interface{ Errorf(string, ...any) }, db store.Audit) {
+	if _, err := store.VerifyRows(context.Background(), db, func(m store.Mismatch) { t.Errorf("%+v", m) }, nil); err != nil {
+		t.Errorf("VerifyRows() error = %v", err)
 	}
 }
 
@@ -136,6 +147,8 @@ func (d *disk) Item(ctx context.Context, number int64) (store.Item, bool, error)
 func (d *disk) Count(ctx context.Context, chain string, upTo int64) (int64, error) {
 	return d.store().Count(ctx, chain, upTo)
 }
+
+func (d *disk) Rows(ctx context.Context) iter.Seq2[store.Row, error] { return d.store().Rows(ctx) }
 
 func (d *disk) Strays(ctx context.Context, bodies bool) (store.Strays, error) {
 	return d.store().Strays(ctx, bodies)

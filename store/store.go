@@ -94,6 +94,9 @@ type Audit interface {
 	// Search returns exchanges, newest first. The order of two is that of their ids, and never
 	// changes.
 	Search(ctx context.Context, s Search) ([]Exchange, error)
+	// Rows returns what every exchange is found by, with its events, in the order of ids: also of
+	// those that have events alone, or no events.
+	Rows(ctx context.Context) iter.Seq2[Row, error]
 }
 
 // Strays are rows of the journal that belong to nothing: nobody would come to them by walking the

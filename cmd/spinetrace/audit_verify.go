@@ -22,7 +22,10 @@ type verifying struct {
 	chain  string       // "": all of them
 	kept   []store.Head // what the chains were on earlier days
 	bodies bool
+	search bool
 	json   bool
+
+	progress io.Writer
 }
 
 // parseKeptHead reads CHAIN:N:HASH, as `audit head` prints it.
@@ -81,8 +84,8 @@ func keptIn(line string) string {
 
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
-	var v verifying
-	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only; those whose\nkey BODY_KEY lacks are counted, and the exit code is 1, too. That the end of a chain was\ncut off shows in the chains of other instances, and in a head that was kept outside the\ndatabase: --head and --kept compare it. How many events are newer than any of those is\nsaid as \"unanchored\".")
+	v := verifying{progress: c.Err}
+	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only; those whose\nkey BODY_KEY lacks are counted, and the exit code is 1, too. That the end of a chain was\ncut off shows in the chains of other instances, and in a head that was kept outside the\ndatabase: --head and --kept compare it. How many events are newer than any of those is\nsaid as \"unanchored\". What messages are found by is compared\nwith --search only, which takes longer; what was changed is named by its event and column.")
 	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only; what others have noted of it is not looked at")
 	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
 		kept, err := parseKeptHead(text)
@@ -95,6 +98,7 @@ func auditVerify(ctx context.Context, c console, args []string) error {
 		return err
 	})
 	fs.BoolVar(&v.bodies, "bodies", false, "compare every body with its digest, too")
+	fs.BoolVar(&v.search, "search", false, "compare what messages are found by with what the journal says of them, too")
 	fs.BoolVar(&v.json, "json", false, "print one JSON object for every chain")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
@@ -141,6 +145,10 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if err != nil {
 		return err
 	}
+	found, err := v.seek(ctx, db)
+	if err != nil {
+		return err
+	}
 	for _, r := range results {
 		if err := v.print(w, r); err != nil {
 			return err
@@ -149,7 +157,10 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	if err := v.printStrays(w, strays); err != nil {
 		return err
 	}
-	err = complaint(results, strays)
+	if err := v.printCompared(w, found); err != nil {
+		return err
+	}
+	err = complaint(results, strays, found)
 	switch {
 	case err != nil || v.json:
 		return err
@@ -194,9 +205,9 @@ func (v verifying) printStrays(w io.Writer, s store.Strays) (err error) {
 	return nil
 }
 
-// complaint says how many chains are broken, what belongs to none, and what was not compared for want of
-// a key.
-func complaint(results []walked, strays store.Strays) error {
+// complaint says how many chains are broken, what belongs to none, what messages are wrongly found by,
+// and what was not compared for want of a key.
+func complaint(results []walked, strays store.Strays, found *compared) error {
 	breaks, bodies, first, keys := 0, int64(0), "", make(map[string]bool)
 	for _, r := range results {
 		if r.Break != nil {
@@ -213,6 +224,9 @@ func complaint(results []walked, strays store.Strays) error {
 	}
 	if strays != (store.Strays{}) {
 		wrong = append(wrong, "the journal holds what no chain leads to")
+	}
+	if found != nil && found.Wrong > 0 {
+		wrong = append(wrong, "messages are not found by what the journal says of them")
 	}
 	if bodies > 0 {
 		wrong = append(wrong, fmt.Sprintf("%s not checked, the first at %s: add key %s to %sBODY_KEY, or leave --bodies out",
@@ -251,7 +265,11 @@ func (v verifying) verdict(results []walked) string {
 	if slices.ContainsFunc(results, func(r walked) bool { return r.Unanchored > 0 }) {
 		upTo = " up to the heads shown"
 	}
-	return fmt.Sprintf("%s verified, %s is missing or changed%s%s", count(len(results), "chain", "chains"), what, upTo, left)
+	found := ""
+	if v.search {
+		found = "; messages are found by what it says"
+	}
+	return fmt.Sprintf("%s verified, %s is missing or changed%s%s%s", count(len(results), "chain", "chains"), what, upTo, found, left)
 }
 
 // heads returns the chains to walk, with those that are gone but were kept.

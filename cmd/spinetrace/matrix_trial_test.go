@@ -263,6 +263,9 @@ func (p *playing) serve(ctx context.Context) (err error) {
 	if err == nil {
 		_, err = store.Verify(ctx, p.s.store, p.cfg.Chain, true, nil)
 	}
+	if err == nil {
+		_, err = store.VerifyRows(ctx, p.s.store, func(m store.Mismatch) { p.blame("%+v", m) }, nil)
+	}
 	stop()
 	err = errors.Join(err, <-done)
 	p.checkLeaks("log", p.log.String())

@@ -146,6 +146,14 @@ func (r *running) events(t *testing.T) []store.Event {
 	return r.eventsOf(t, r.cfg.Chain)
 }
 
+// checkFound compares what messages are found by with the journal.
+func checkFound(t *testing.T, db store.Audit) {
+	t.Helper()
+	if _, err := store.VerifyRows(context.Background(), db, func(m store.Mismatch) { t.Errorf("%+v", m) }, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // eventsOf is events for any chain of the journal.
 func (r *running) eventsOf(t *testing.T, chain string) []store.Event {
 	t.Helper()
@@ -165,6 +173,7 @@ func (r *running) eventsOf(t *testing.T, chain string) []store.Event {
 	if _, err := store.Verify(ctx, db, chain, true, nil); err != nil {
 		t.Error(err)
 	}
+	checkFound(t, db)
 	var all []store.Event
 	for e, err := range db.Events(ctx, store.Query{Chain: chain}) {
 		if err != nil {

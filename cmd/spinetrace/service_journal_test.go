@@ -172,7 +172,7 @@ func checkChains(t *testing.T, db store.Audit, dsn string) {
 			t.Errorf("chain %s: %d events up to %d, want %d", head.Chain, walk.Events, walk.Head.Seq, head.Seq)
 		}
 	}
-	if r := program.run(t, map[string]string{"STORE": dsn}, "audit", "verify", "--bodies"); r.code != 0 {
+	if r := program.run(t, map[string]string{"STORE": dsn}, "audit", "verify", "--bodies", "--search"); r.code != 0 {
 		t.Errorf("audit verify: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }

@@ -235,7 +235,7 @@ func TestTraceIsRecorded(t *testing.T) {
 	if got := strings.Join(sim.Requests()[0].Identities, " "); got != "urn:example:clerk7" {
 		t.Errorf("the provider was told %q", got)
 	}
-	if code, out, errs = runCommand("audit", "verify", "--bodies"); code != exitOK {
+	if code, out, errs = runCommand("audit", "verify", "--bodies", "--search"); code != exitOK {
 		t.Errorf("%s%s", out, errs)
 	}
 }

@@ -78,6 +78,14 @@ func TestFilledJournalVerifies(t *testing.T) {
 	}
 }
 
+// TestFilledJournalIsFoundByWhatItSays: no row that is searched differs from the events.
+func TestFilledJournalIsFoundByWhatItSays(t *testing.T) {
+	found := func(m store.Mismatch) { t.Errorf("%+v", m) }
+	if n, err := store.VerifyRows(t.Context(), open(t, filled(t)), found, nil); n != 600 || err != nil {
+		t.Errorf("VerifyRows() = %d exchanges, error %v; want 600", n, err)
+	}
+}
+
 // TestFilledJournalIsFound: every exchange is found by each of the things that it holds.
 func TestFilledJournalIsFound(t *testing.T) {
 	db := open(t, filled(t))

@@ -257,18 +257,24 @@ func (s *Store) page(query func(*readers) (*sql.Rows, error)) ([]store.Event, er
 	}
 	defer rows.Close()
 	var events []store.Event
-	var hash sql.RawBytes
 	for rows.Next() {
-		var e store.Event
-		var at int64
-		if err := rows.Scan(&e.Chain, &e.Seq, &at, &e.Kind, &e.Exchange, &e.Doc, &hash); err != nil {
+		e, err := scanEvent(rows)
+		if err != nil {
 			return nil, explain("read events", err)
 		}
-		e.At = moment(at)
-		copy(e.Hash[:], hash)
 		events = append(events, e)
 	}
 	return events, explain("read events", rows.Err())
+}
+
+// scanEvent reads a row of selectEvents.
+func scanEvent(rows *sql.Rows) (e store.Event, err error) {
+	var at int64
+	var hash sql.RawBytes
+	err = rows.Scan(&e.Chain, &e.Seq, &at, &e.Kind, &e.Exchange, &e.Doc, &hash)
+	e.At = moment(at)
+	copy(e.Hash[:], hash)
+	return e, err
 }
 
 func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

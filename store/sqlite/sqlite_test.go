@@ -68,9 +68,9 @@ func tamper(tb testing.TB, path, statement string) {
 		tb.Fatal(err)
 	}
 	defer db.Close()
-	for _, table := range []string{"event", "body", "exchange"} {
+	for _, table := range []string{"event", "body", "exchange", "reply", "ending", "mention"} {
 		for _, act := range []string{"update", "delete"} {
-			if _, err := db.Exec("drop trigger " + table + "_" + act); err != nil {
+			if _, err := db.Exec("drop trigger if exists " + table + "_" + act); err != nil {
 				tb.Fatal(err)
 			}
 		}

@@ -38,7 +38,7 @@ type Database struct {
 func Exercise(t *testing.T, b Backend) {
 	groups := map[string]map[string]func(*testing.T, Database){
 		"Commit": commits, "Duplicate": duplicates, "Close": closings,
-		"Audit": readings, "Chain": chains, "Verify": verifications, "Index": indexings, "Queue": queueings,
+		"Audit": readings, "Chain": chains, "Verify": verifications, "Rows": comparings, "Index": indexings, "Queue": queueings,
 		"Outbox": postings, "Backlog": backlogs,
 		"Search": searchings, "Prune": prunings, "Keys": encryptings, "Anchor": anchorings,
 	}
