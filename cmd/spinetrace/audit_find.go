@@ -141,13 +141,13 @@ func (q *inquiry) readAfter() error {
 
 // run finds, records the look, and only then shows.
 func (q *inquiry) run(ctx context.Context, w io.Writer, db store.Store) error {
-	if _, err := headsOf(ctx, db, q.search.Chain); err != nil {
-		return err
-	}
 	if err := q.widen(ctx, db); err != nil {
 		return err
 	}
 	found, more, err := q.page(ctx, db)
+	if err == nil && len(found) == 0 && q.search.Chain != "" {
+		_, err = headsOf(ctx, db, q.search.Chain) // looking for the heads takes longer than most searches
+	}
 	if err != nil {
 		return err
 	}

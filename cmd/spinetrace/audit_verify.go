@@ -25,7 +25,14 @@ type verifying struct {
 	search bool
 	json   bool
 
-	progress io.Writer
+	progress io.Writer // nil: nobody waits
+}
+
+// say tells on long work how far it is.
+func (v verifying) say(format string, args ...any) {
+	if v.progress != nil {
+		fmt.Fprintf(v.progress, format+"\n", args...)
+	}
 }
 
 // parseKeptHead reads CHAIN:N:HASH, as `audit head` prints it.
@@ -84,7 +91,7 @@ func keptIn(line string) string {
 
 // auditVerify walks the chains and says whether they hold.
 func auditVerify(ctx context.Context, c console, args []string) error {
-	v := verifying{progress: c.Err}
+	var v verifying
 	fs := newFlags("audit verify", "audit verify [flags]\n\nWalks every chain of the journal from its first event: no gap, every hash right, every\nhead that one chain has noted of another still there. The exit code is 1 if a chain\nbreaks. The messages and envelopes themselves are compared with --bodies only; those whose\nkey BODY_KEY lacks are counted, and the exit code is 1, too. That the end of a chain was\ncut off shows in the chains of other instances, and in a head that was kept outside the\ndatabase: --head and --kept compare it. How many events are newer than any of those is\nsaid as \"unanchored\". What messages are found by is compared\nwith --search only, which takes longer; what was changed is named by its event and column.")
 	fs.StringVar(&v.chain, "chain", "", "walk the chain of this `name` only; what others have noted of it is not looked at")
 	fs.Func("kept", "a head of an earlier day, `CHAIN:N:HASH`, that the chain must still have; may be repeated", func(text string) error {
@@ -100,8 +107,12 @@ func auditVerify(ctx context.Context, c console, args []string) error {
 	fs.BoolVar(&v.bodies, "bodies", false, "compare every body with its digest, too")
 	fs.BoolVar(&v.search, "search", false, "compare what messages are found by with what the journal says of them, too")
 	fs.BoolVar(&v.json, "json", false, "print one JSON object for every chain")
+	progress := fs.Bool("progress", false, "say on standard error how far it is, even if that is no terminal")
 	if err := parse(fs, c, args, 0); err != nil {
 		return err
+	}
+	if *progress || isTerminal(c.Err) {
+		v.progress = c.Err
 	}
 	return reading(ctx, c, func(db store.Store) error { return v.run(ctx, c.Out, db) })
 }
@@ -135,17 +146,9 @@ type locked struct {
 }
 
 // run walks the chains, compares them with each other and with what was kept, and prints a line
-// for each.
+// for each, before it looks for what takes as long again.
 func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 	results, err := v.walkAll(ctx, db)
-	if err != nil {
-		return err
-	}
-	strays, err := v.strays(ctx, db)
-	if err != nil {
-		return err
-	}
-	found, err := v.seek(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -154,10 +157,18 @@ func (v verifying) run(ctx context.Context, w io.Writer, db store.Audit) error {
 			return err
 		}
 	}
-	if err := v.printStrays(w, strays); err != nil {
+	strays, err := v.strays(ctx, db)
+	if err == nil {
+		err = v.printStrays(w, strays)
+	}
+	if err != nil {
 		return err
 	}
-	if err := v.printCompared(w, found); err != nil {
+	found, err := v.seek(ctx, db)
+	if err == nil {
+		err = v.printCompared(w, found)
+	}
+	if err != nil {
 		return err
 	}
 	err = complaint(results, strays, found)
@@ -295,7 +306,9 @@ func (v verifying) heads(ctx context.Context, db store.Audit) ([]store.Head, err
 
 // walk walks one chain. It must get at least as far as its head was when it began.
 func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (walked, error) {
-	seen, err := store.Verify(ctx, db, head.Chain, v.bodies, nil)
+	seen, err := store.Verify(ctx, db, head.Chain, v.bodies, func(w store.Walk) {
+		v.say("%s: %d of %d events walked", printable(head.Chain), w.Events, head.Seq)
+	})
 	r := walked{
 		Chain: head.Chain, Events: seen.Events, Dropped: seen.Dropped,
 		Seq: seen.Head.Seq, Hash: seen.Head.Hash.String(), anchored: seen.Anchored,

@@ -43,7 +43,7 @@ func (v verifying) seek(ctx context.Context, db store.Audit) (*compared, error) 
 	}
 	var err error
 	s.Exchanges, err = store.VerifyRows(ctx, db, found, func(n int64) {
-		fmt.Fprintf(v.progress, "%d exchanges compared\n", n)
+		v.say("%d exchanges compared", n)
 	})
 	return s, err
 }
