@@ -18,7 +18,7 @@ func leave(t *testing.T, d *disk, message string) store.ID {
 		Exchange: id,
 		Open:     &store.Opening{ControlID: "LEFT"},
 		Entries: []store.Entry{{
-			Kind: store.Received, Parts: []store.Part{{Kind: store.Frame, Data: []byte(message)}},
+			Kind: store.Received, Facts: store.Facts{ControlID: "LEFT", User: store.System}, Parts: []store.Part{{Kind: store.Frame, Data: []byte(message)}},
 		}},
 	})
 	if err != nil {

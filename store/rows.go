@@ -191,7 +191,7 @@ var columns = []struct {
 
 // asker is the user as the column has it: empty for nobody in particular.
 func (t *told) asker() string {
-	if t.User == System {
+	if IsSystem(t.User) {
 		return ""
 	}
 	return t.User
