@@ -679,7 +679,8 @@ func (p *policy) checkShown(s *story, reply string) {
 	status := statusIn(pid[32])
 	number := theNumber(pid[3])
 	own := slices.IndexFunc(p.answers, func(a *answer) bool {
-		_, held := a.index.holder(a.named, a.index.leads(s.query.key))
+		leads := a.index.leads(s.query.key)
+		_, held := a.index.holder(a.named, leads[len(leads)-1:]) // of the record, which a merge may have made another authority's
 		held = held && !s.query.words // see question22
 		return a.id == s.id && a.named == number && (status != "01" || a.meaning() == "01" && !held)
 	})
