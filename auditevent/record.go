@@ -307,7 +307,7 @@ func (r *record) left() details {
 	all := details{
 		{"software", f.Version}, {"configuration", f.Config}, {"from", number(f.From)}, {"to", number(f.To)},
 		{"items", cmp.Or(r.ended.Items, f.Items)}, {"differences", cmp.Or(r.ended.Differences, f.Differences)},
-		{"role profile", f.Role}, {"host", f.Host}, {"login", f.Login},
+		{"role profile", f.Role}, {"host", f.Host}, {"login", f.Login}, {"database login", f.DBLogin},
 		{"microseconds", number(cmp.Or(r.ended.TookMicros, f.TookMicros))},
 	}
 	return slices.Concat(all, mapped("head of ", f.Heads), mapped("", f.Details))

@@ -93,6 +93,7 @@ func appendFacts(b []byte, f *Facts) []byte {
 	b = appendText(b, `,"configuration":`, f.Config)
 	b = appendText(b, `,"host":`, f.Host)
 	b = appendText(b, `,"login":`, f.Login)
+	b = appendText(b, `,"database_login":`, f.DBLogin)
 	b = appendMap(b, `,"filters":`, f.Filters)
 	b = appendNumber(b, `,"rows":`, int64(f.Rows))
 	b = appendNumber(b, `,"from":`, f.From)

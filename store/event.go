@@ -155,6 +155,7 @@ type Facts struct {
 	Config      string            `json:"configuration,omitempty"`     // digest
 	Host        string            `json:"host,omitempty"`              // that the program ran on
 	Login       string            `json:"login,omitempty"`             // whom that host takes the user of a command for, if User is another name
+	DBLogin     string            `json:"database_login,omitempty"`    // whom the database takes it for, which only the database can know
 	Filters     map[string]string `json:"filters,omitempty"`           // what a look at the audit asked for
 	Rows        int               `json:"rows,omitempty"`              // how many it showed
 	From        int64             `json:"from,omitempty"`              // a range of sequence numbers

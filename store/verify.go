@@ -29,8 +29,12 @@ type Walk struct {
 	Bodies   int64    // checked against their digests
 	Dropped  int64    // not kept any more, as an event of kind [BodiesDropped] says
 	Locked   []Locked // not checked, by key
+	Wrong    []Break  // whose bodies are missing or changed, the first [MostWrong]
 	Anchored []Head   // of other chains, every one that the chain names, in order, those that did not move once; without times
 }
+
+// MostWrong is how many events with wrong bodies a [Walk] names.
+const MostWrong = 1000
 
 // Locked are bodies that were not compared: they were encrypted with a key that is not given.
 type Locked struct {
@@ -56,7 +60,8 @@ func (w *Walk) locked(e Event, key int) error {
 // Verify walks one chain from its first event to its head: no gap, each hash right, each
 // column equal to its place in the document and, if bodies is true, each body's size and
 // digest. Bodies of exchanges that began before [DroppedBefore] may be missing, and those whose keys
-// are not given are counted. It stops at the first break, which is a [*Break]; other errors mean
+// are not given are counted. It stops at the first break of the chain, which is a [*Break], and goes on behind wrong
+// bodies, of which it returns the first if the chain itself holds; other errors mean
 // that the chain could not be read. How far the chain should get is for the caller to compare, with [Audit.Heads]
 // and what was kept elsewhere. progress, if not nil, is called now and then.
 func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress func(Walk)) (Walk, error) {
@@ -70,7 +75,7 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 			return w, &Break{chain, w.Head.Seq + 1, what}
 		}
 		if bodies {
-			if err := check.event(ctx, e, &w); err != nil {
+			if err := w.wrong(check.event(ctx, e, &w)); err != nil {
 				return w, err
 			}
 		}
@@ -90,8 +95,22 @@ func Verify(ctx context.Context, a Audit, chain string, bodies bool, progress fu
 		return w, fmt.Errorf("store: verify %s: %w", chain, err)
 	case n > w.Events:
 		return w, &Break{chain, w.Head.Seq, fmt.Sprintf("%d more events have numbers up to this one, and stand out of their place in time", n-w.Events)}
+	case len(w.Wrong) > 0:
+		return w, &w.Wrong[0]
 	}
 	return w, nil
+}
+
+// wrong notes a break that is one of bodies. The chain goes on behind it: its hashes are of documents alone.
+func (w *Walk) wrong(err error) error {
+	var b *Break
+	if !errors.As(err, &b) {
+		return err
+	}
+	if len(w.Wrong) < MostWrong {
+		w.Wrong = append(w.Wrong, *b)
+	}
+	return nil
 }
 
 // linkCheck compares events with the heads before them. Its memory is used again.

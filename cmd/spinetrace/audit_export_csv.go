@@ -58,6 +58,7 @@ var exportColumns = []struct {
 	{"configuration", func(r exportRow) string { return r.facts.Config }},
 	{"host", func(r exportRow) string { return r.facts.Host }},
 	{"login", func(r exportRow) string { return r.facts.Login }},
+	{"database_login", func(r exportRow) string { return r.facts.DBLogin }},
 	{"filters", func(r exportRow) string { return object(r.facts.Filters) }},
 	{"rows", func(r exportRow) string { return number(int64(r.facts.Rows)) }},
 	{"from", func(r exportRow) string { return number(r.facts.From) }},

@@ -49,13 +49,14 @@ type lookRow struct {
 	At      time.Time         `json:"at"`
 	User    string            `json:"user"`
 	Login   string            `json:"login,omitempty"` // if it is another name
+	DBLogin string            `json:"database_login,omitempty"`
 	Command string            `json:"command"`
 	Rows    int               `json:"rows"`
 	Filters map[string]string `json:"filters,omitempty"`
 	Seq     string            `json:"seq"`
 }
 
-var lookColumns = []string{"at", "user", "login", "command", "rows", "filters", "seq"}
+var lookColumns = []string{"at", "user", "login", "database_login", "command", "rows", "filters", "seq"}
 
 // values leaves on screen the ids of the messages that were shown to audit show --seq.
 func (r lookRow) values(screen bool) []string {
@@ -64,7 +65,7 @@ func (r lookRow) values(screen bool) []string {
 		f = maps.Clone(f)
 		delete(f, "shown")
 	}
-	return []string{stamp(r.At), r.User, r.Login, r.Command, strconv.Itoa(r.Rows), pairs(f), r.Seq}
+	return []string{stamp(r.At), r.User, r.Login, r.DBLogin, r.Command, strconv.Itoa(r.Rows), pairs(f), r.Seq}
 }
 
 // collect reads the looks of a period. They are in the chains of commands, which are read side by side
@@ -120,7 +121,7 @@ func (l *looks) add(e store.Event, about []store.ID) {
 	if l.user != "" && f.User != l.user || l.is() && !l.at(f.Filters, about) {
 		return
 	}
-	row := lookRow{At: e.At.UTC(), User: f.User, Login: f.Login, Command: f.Filters["command"], Rows: f.Rows, Filters: maps.Clone(f.Filters), Seq: place{e.Chain, e.Seq}.String()}
+	row := lookRow{At: e.At.UTC(), User: f.User, Login: f.Login, DBLogin: f.DBLogin, Command: f.Filters["command"], Rows: f.Rows, Filters: maps.Clone(f.Filters), Seq: place{e.Chain, e.Seq}.String()}
 	switch report := f.Filters["report"]; {
 	case row.Command != "":
 	case report != "":

@@ -318,6 +318,7 @@ func factRows(f store.Facts) []factRow {
 	return []factRow{
 		{"who", f.User},
 		{"logged in as", f.Login},
+		{"database login", f.DBLogin},
 		{"role profile", f.Role},
 		{"looked for", pairs(f.Filters)},
 		{"rows shown", number(int64(f.Rows))},

@@ -129,6 +129,7 @@ type walked struct {
 	Hash       string     `json:"hash"`
 	Unanchored int64      `json:"unanchored,omitempty"` // events behind the newest head that is noted elsewhere
 	Break      *broken    `json:"break,omitempty"`
+	Wrong      []broken   `json:"bodies_wrong,omitempty"` // missing or changed, the first store.MostWrong
 
 	anchored []store.Head // of other chains, as this one notes them
 }
@@ -219,11 +220,12 @@ func (v verifying) printStrays(w io.Writer, s store.Strays) (err error) {
 // complaint says how many chains are broken, what belongs to none, what messages are wrongly found by,
 // and what was not compared for want of a key.
 func complaint(results []walked, strays store.Strays, found *compared) error {
-	breaks, bodies, first, keys := 0, int64(0), "", make(map[string]bool)
+	breaks, spoiled, bodies, first, keys := 0, 0, int64(0), "", make(map[string]bool)
 	for _, r := range results {
 		if r.Break != nil {
 			breaks++
 		}
+		spoiled += len(r.Wrong)
 		for _, l := range r.Locked {
 			bodies, first = bodies+l.Bodies, cmp.Or(first, place{r.Chain, l.First}.String())
 			keys[strconv.Itoa(l.Key)] = true
@@ -232,6 +234,9 @@ func complaint(results []walked, strays store.Strays, found *compared) error {
 	var wrong []string
 	if breaks > 0 {
 		wrong = append(wrong, count(breaks, "chain is", "chains are")+" broken")
+	}
+	if spoiled > 0 {
+		wrong = append(wrong, "bodies of "+count(spoiled, "event are", "events are")+" missing or changed")
 	}
 	if strays != (store.Strays{}) {
 		wrong = append(wrong, "the journal holds what no chain leads to")
@@ -322,8 +327,13 @@ func (v verifying) walk(ctx context.Context, db store.Audit, head store.Head) (w
 	if seen.Events > 0 {
 		r.At = &seen.Head.At
 	}
+	for _, b := range seen.Wrong {
+		r.Wrong = append(r.Wrong, broken{b.Seq, b.What})
+	}
 	var b *store.Break
 	switch {
+	case errors.As(err, &b) && len(seen.Wrong) > 0 && *b == seen.Wrong[0]:
+		err = nil // the chain holds
 	case errors.As(err, &b):
 		r.Break, err = &broken{b.Seq, b.What}, nil
 	case err == nil && seen.Head.Seq < head.Seq:
@@ -403,6 +413,9 @@ func (v verifying) print(w io.Writer, r walked) error {
 		line += fmt.Sprintf(", BROKEN at %s: %s", place{r.Chain, r.Break.Seq}, printable(r.Break.What))
 	case r.Events > 0:
 		line += fmt.Sprintf(", up to %s\n%11s%s", place{r.Chain, r.Seq}, "", r.Hash) + r.unanchored()
+	}
+	for _, b := range r.Wrong {
+		line += fmt.Sprintf("\n%11sWRONG at %s: %s", "", place{r.Chain, b.Seq}, b.What)
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err

@@ -161,6 +161,8 @@ type batch struct {
 
 	claimed map[store.ClaimKey]store.ID
 	ended   map[store.ID]bool
+
+	login string // whom the server takes a command for; "" for the service
 }
 
 // claimRow and replyRow wait to be sorted: two instances that insert the same keys in
@@ -220,7 +222,7 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 	c := p.commit
 	if first, ok := b.earlier(p); ok {
 		p.receipt = store.Receipt{Status: store.Duplicate, First: first}
-		b.event(head.Append(now, first, store.Entry{Kind: store.Resent, Facts: c.Entries[0].Facts}))
+		b.event(b.append(head, now, first, store.Entry{Kind: store.Resent, Facts: c.Entries[0].Facts}))
 		return
 	}
 	entries, last := c.Entries, len(c.Entries)-1
@@ -242,7 +244,7 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 	b.items.add(p.items, p.receipt.Status)
 	var opened, ended store.Event
 	for i, e := range entries {
-		ended = head.Append(now, c.Exchange, e)
+		ended = b.append(head, now, c.Exchange, e)
 		if i == 0 {
 			opened = ended
 		}
@@ -261,6 +263,13 @@ func (b *batch) add(head *store.Head, now time.Time, p *pending) {
 		b.endings = append(b.endings, replyRow{exchange: c.Exchange, at: ended.At, closing: *c.Late})
 	}
 	b.mention(c.Exchange, p.mentions)
+}
+
+// append seals an entry onto head, with the login that the server knows: a policy asks a role that may
+// record its own looks only for that.
+func (b *batch) append(head *store.Head, now time.Time, exchange store.ID, e store.Entry) store.Event {
+	e.Facts.DBLogin = b.login
+	return head.Append(now, exchange, e)
 }
 
 // earlier returns the exchange that claimed the commit's message before, on disk or in this

@@ -143,6 +143,9 @@ func (f *flusher) send(hand []*pending) error {
 	if err := f.compare(hand); err != nil {
 		return err
 	}
+	if f.s.opts.Commands() {
+		f.batch.login = f.sess.login
+	}
 	f.next = f.batch.encode(f.head, f.s.opts.Now(), hand)
 	st, err := f.sess.statement(f.batch.shape) //nolint:sqlclosecheck // it lives as long as the session
 	if err != nil {

@@ -60,7 +60,7 @@ grant insert on chain, event to spinetrace_pruner;
 grant execute on function spinetrace_count_bodies, spinetrace_drop_bodies to spinetrace_pruner;
 
 -- A grant cannot tell one chain from another: policies keep the auditor, and who clears away, out of
--- the service's.
+-- the service's, and from recording what they do as another login.
 alter table event enable row level security;
 drop policy if exists read on event;
 drop policy if exists runtime on event;
@@ -68,4 +68,4 @@ drop policy if exists look on event;
 create policy read on event for select using (true);
 create policy runtime on event for insert to spinetrace_runtime with check (true);
 create policy look on event for insert to spinetrace_reader, spinetrace_searcher, spinetrace_pruner
-  with check (chain in (select id from chain where name like '%.cli'));
+  with check (chain in (select id from chain where name like '%.cli') and doc::jsonb ->> 'database_login' = session_user);

@@ -375,6 +375,12 @@ func recordsThatItLooked(t *testing.T, role string) {
 			t.Errorf("Verify(%s) error = %v", chain, err)
 		}
 	}
+	const forged = `insert into event select chain, seq + 1, at, kind, exchange, '{"user":"Dr Innocent"%s}', hash from event where chain = (select id from chain where name = 'main.cli')`
+	for _, login := range []string{"", `,"database_login":"somebody"`} {
+		if _, err := query(t, reader).Exec(fmt.Sprintf(forged, login)); err == nil || !strings.Contains(err.Error(), "row-level security") {
+			t.Errorf("a look of nobody or of another login (%s) was recorded, error = %v", login, err)
+		}
+	}
 	if _, err := s.Commit(t.Context(), message("B")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a message by the reader: error = %v, want ErrUnavailable", err)
 	}

@@ -28,6 +28,7 @@ type session struct {
 	server  string // when it was started: one that took over is another
 	chain   int16
 	owner   bool // of the tables, or a superuser
+	login   string
 	stmts   map[shape]*sql.Stmt
 }
 
@@ -80,12 +81,12 @@ func (s *Store) openSession(ctx context.Context, former *[]backend) (_ *session,
 func (w *session) inspect(s *Store) error {
 	const q = `select pg_backend_pid(), a.backend_start::text, pg_postmaster_start_time()::text,
 		pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('synchronous_commit'), current_setting('fsync'),
-		coalesce((select pg_has_role(relowner, 'member') from pg_class where oid = to_regclass('event')), false)
+		coalesce((select pg_has_role(relowner, 'member') from pg_class where oid = to_regclass('event')), false), session_user
 		from pg_stat_activity a where a.pid = pg_backend_pid()`
 	var standby bool
 	var readOnly, synchronous, fsync string
 	err := w.conn.QueryRowContext(forever(), q).Scan(&w.backend.pid, &w.backend.start, &w.server,
-		&standby, &readOnly, &synchronous, &fsync, &w.owner)
+		&standby, &readOnly, &synchronous, &fsync, &w.owner, &w.login)
 	switch {
 	case err != nil:
 		return clean(err)
