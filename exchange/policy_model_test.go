@@ -681,7 +681,7 @@ func (p *policy) checkShown(s *story, reply string) {
 	own := slices.IndexFunc(p.answers, func(a *answer) bool {
 		leads := a.index.leads(s.query.key)
 		_, held := a.index.holder(a.named, leads[len(leads)-1:]) // of the record, which a merge may have made another authority's
-		held = held && !s.query.words // see question22
+		held = held && !s.query.words                            // see question22
 		return a.id == s.id && a.named == number && (status != "01" || a.meaning() == "01" && !held)
 	})
 	pix := strings.Contains(s.text, "QBP^Q23") && slices.ContainsFunc(p.stories, func(other *story) bool {

@@ -104,7 +104,9 @@ func (r *Row) homeless() (all []Mismatch) {
 		forged(tableExchange)
 	}
 	for _, end := range r.Ends {
-		forged(end.Table)
+		if end.Table != tableExchange { // that is the row above
+			forged(end.Table)
+		}
 	}
 	return all
 }

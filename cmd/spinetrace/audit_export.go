@@ -73,13 +73,15 @@ func auditExport(ctx context.Context, c console, args []string) error {
 
 func (x *exporting) flags(fs *flag.FlagSet) {
 	fs.StringVar(&x.format, "format", "fhir", "write `fhir, csv or hl7`")
-	fs.BoolFunc("hl7", "the same as --format hl7", func(text string) error {
-		on, err := strconv.ParseBool(text)
-		if on {
-			x.format = "hl7"
-		}
-		return err
-	})
+	for _, format := range []string{"hl7", "csv"} {
+		fs.BoolFunc(format, "the same as --format "+format, func(text string) error {
+			on, err := strconv.ParseBool(text)
+			if on {
+				x.format = format
+			}
+			return err
+		})
+	}
 	x.given.flags(fs, time.Now(), "", "what happened")
 	fs.StringVar(&x.chosen.chain, "chain", "", "only the chain of this `name`")
 	fs.Var(digitsFlag(&x.chosen.number), "nhs-number", "only messages about this NHS `number`, be its check digit right or wrong, or about one that Spine\nhas tied to it because the one was superseded by the other, and what followed from them")

@@ -94,7 +94,7 @@ func (s *hl7Sink) end() error { return nil }
 
 func (s *hl7Sink) left() (note string, fault error) {
 	if s.dropped > 0 {
-		note += fmt.Sprintf("; %d left out: not kept any more", s.dropped)
+		note += fmt.Sprintf("; %d left out, not kept any more: audit verify --bodies tells whether they were dropped", s.dropped)
 	}
 	if s.cut > 0 {
 		note += fmt.Sprintf("; %d left out: refused as too large, and never kept whole", s.cut)

@@ -307,7 +307,7 @@ func TestAuditExportSaysWhatIsLeftOut(t *testing.T) {
 	if code != exitFailed || out != "\vMSH|^~\\&|1\r\x1c\r" {
 		t.Errorf("exit code %d, %q", code, out)
 	}
-	for _, want := range []string{"1 left out: not kept any more", "1 left out: refused as too large", "1 left out, because what is stored is damaged"} {
+	for _, want := range []string{"1 left out, not kept any more: audit verify --bodies tells", "1 left out: refused as too large", "1 left out, because what is stored is damaged"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("no %q in %q", want, errs)
 		}

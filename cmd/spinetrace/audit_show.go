@@ -100,7 +100,7 @@ func parseID(text string) (store.ID, error) {
 }
 
 // errNoSuchMessage says that there is nothing to show.
-var errNoSuchMessage = errors.New("the journal holds no such message")
+var errNoSuchMessage = errors.New("the journal holds no such message; if audit find lists it, its events were taken away: run spinetrace audit verify")
 
 // run finds, records the look, and only then shows.
 func (s showing) run(ctx context.Context, w io.Writer, db store.Store) error {

@@ -157,12 +157,13 @@ func (p page[R]) text(w io.Writer) error {
 	for _, note := range p.notes {
 		fmt.Fprintln(w, "\n"+printableLines(note))
 	}
-	if len(p.rows) == 0 {
-		_, err := fmt.Fprintln(w, "\n"+p.none)
-		return err
-	}
 	fmt.Fprintln(w)
-	err := p.table(w)
+	var err error
+	if len(p.rows) == 0 {
+		_, err = fmt.Fprintln(w, p.none)
+	} else {
+		err = p.table(w)
+	}
 	_, said := fmt.Fprintln(w, "\n"+p.end())
 	return errors.Join(err, said)
 }

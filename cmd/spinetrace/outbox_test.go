@@ -36,7 +36,7 @@ func TestOutboxListForPrograms(t *testing.T) {
 	if head != strings.Join(letterColumns, ",")+","+confidential || !strings.HasPrefix(rest, "2,pas,parked,update,MOMENT,,") || strings.Count(rest, "\n") != 2 {
 		t.Errorf("as CSV:\n%s", out)
 	}
-	if _, out, _ = runCommand("outbox", "list", "--state", "dropped"); !strings.HasSuffix(out, "\nThere is no such letter.\n") {
+	if _, out, _ = runCommand("outbox", "list", "--state", "dropped"); !strings.HasSuffix(out, "\nThere is no such letter.\n\nrow 0 of 0, page 1 of 1\n") {
 		t.Errorf("an empty list is\n%s", out)
 	}
 }

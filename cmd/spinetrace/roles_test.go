@@ -33,7 +33,7 @@ func TestReaderIsToldWhatItLacks(t *testing.T) {
 	setAll(t, enough(map[string]string{"STORE": dsn, "SMSP_URL": "http://127.0.0.1:1/"}))
 	for args, want := range map[string]string{
 		"check-config --connect": "\nstore: postgres: user \"auditor\" may read the journal, but not write it: grant it the role spinetrace_runtime",
-		"audit reindex":          "the login may not do this: it needs the role spinetrace_runtime (SQLSTATE 42501)\n",
+		"audit reindex":          "the login may not do this: what reads the journal needs the role spinetrace_searcher or spinetrace_reader, what writes messages spinetrace_runtime (SQLSTATE 42501)\n",
 	} {
 		code, out, errs := runCommand(strings.Fields(args)...)
 		if text := "\n" + out + errs; code != exitFailed || !strings.Contains(text, want) {

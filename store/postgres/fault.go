@@ -108,7 +108,7 @@ func explain(err error) error {
 	case f.code == "25006":
 		return fmt.Errorf("the database is read-only (%w)", err)
 	case f.code == "42501":
-		return fmt.Errorf("the login may not do this: it needs the role spinetrace_runtime (%w)", err)
+		return fmt.Errorf("the login may not do this: what reads the journal needs the role spinetrace_searcher or spinetrace_reader, what writes messages spinetrace_runtime (%w)", err)
 	case f.code == "53300":
 		return fmt.Errorf("the database takes no more connections (%w)", err)
 	case f.code == "54000" && f.table == "":

@@ -29,7 +29,7 @@ func TestExplain(t *testing.T) {
 	for code, want := range map[string]string{
 		"53100": "the database's disk is full (SQLSTATE 53100)",
 		"25006": "the database is read-only (SQLSTATE 25006)",
-		"42501": "the login may not do this: it needs the role spinetrace_runtime (SQLSTATE 42501)",
+		"42501": "the login may not do this: what reads the journal needs the role spinetrace_searcher or spinetrace_reader, what writes messages spinetrace_runtime (SQLSTATE 42501)",
 		"53300": "the database takes no more connections (SQLSTATE 53300)",
 		"54000": "the database takes no more transactions: see its log, it may need a vacuum (SQLSTATE 54000)",
 		"55P03": "somebody holds a lock on the journal (SQLSTATE 55P03)",
