@@ -49,9 +49,9 @@ func serve(ctx context.Context, c console, args []string) error {
 // data is a fifth of it in ordinary service, most of it the tables of package fhir.
 const memoryLimit = 200 << 20
 
-// collectAt lets the heap grow to three times its live data, not twice, between collections: a tenth of the
+// collectAt lets the heap grow to two and a half times its live data, not twice, between collections: a tenth of the
 // service's work was collecting.
-const collectAt = 200
+const collectAt = 150
 
 // tuneMemory bounds the heap.
 func tuneMemory() {
